@@ -1,0 +1,1 @@
+"""How we reach out: one package per port. Adapters know ports and domain, never each other."""

@@ -1,0 +1,5 @@
+"""The slow hash of PINs and passwords."""
+
+from nightlatch.adapters.hashing.argon2_pool import CHEAP, OWASP, Argon2Pool, Cost
+
+__all__ = ["CHEAP", "OWASP", "Argon2Pool", "Cost"]

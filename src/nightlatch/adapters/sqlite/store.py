@@ -1,0 +1,537 @@
+"""The ``Store`` port over one SQLite file."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from nightlatch.adapters.sqlite import rows
+from nightlatch.adapters.sqlite.rows import micros, moment
+from nightlatch.adapters.sqlite.schema import migrate
+from nightlatch.adapters.sqlite.writer import StoreRefused, Writer, connect
+from nightlatch.domain.audit import GENESIS, Event, Link, link
+from nightlatch.domain.clients import Client, Session, User
+from nightlatch.domain.errors import (
+    ClientExists,
+    ClientUnknown,
+    NumberExists,
+    NumberUnknown,
+    TooManyUsers,
+    Unavailable,
+    UserExists,
+    UserUnknown,
+)
+from nightlatch.domain.limits import TOKENS_PER_USER, USERS_PER_CLIENT
+from nightlatch.domain.numbers import CodeMessage, Decision, Number
+from nightlatch.ports import Change, HandsetMessage, OutboxMessage, SealedValue, UserChange
+
+_NUMBER: Final = f"SELECT {', '.join(rows.NUMBER_COLUMNS)} FROM numbers "  # noqa: S608 - constants
+_USER: Final = f"SELECT {', '.join(rows.USER_COLUMNS)} FROM users "  # noqa: S608 - constants
+_SESSION: Final = (
+    f"SELECT {', '.join('u.' + column for column in rows.USER_COLUMNS)}, t.expires_at "  # noqa: S608
+    "FROM tokens t JOIN users u ON u.client = t.client AND u.username = t.username "
+    "WHERE t.hash = ? AND t.client = ? AND t.expires_at > ?"
+)
+_LINK: Final = "SELECT subject, seq, at, kind, by, details, hash FROM audit "
+_SEALED: Final = {  # place -> table, column, owner, rows of the owner ?1
+    "pin": ("numbers", "pin_verifier", "id", "id = CAST(?1 AS INTEGER)"),
+    "password": (
+        "users",
+        "verifier",
+        "client || '/' || username",
+        "client = substr(?1, 1, instr(?1, '/') - 1) AND username = substr(?1, instr(?1, '/') + 1)",
+    ),
+    "code": ("outbox", "sealed", "number", "number = CAST(?1 AS INTEGER)"),
+    "handset": ("handset", "sealed", "number", "number = CAST(?1 AS INTEGER)"),
+}
+
+
+class SqliteStore:
+    """Writes go to one thread; reads run where they are called and never wait for writers."""
+
+    def __init__(self, path: Path, audit_key: bytes) -> None:
+        """Open, and bring to the current schema.
+
+        Raises:
+            StoreRefused: not durable here, damaged, or of a newer version.
+        """
+        self.path = path
+        self._audit_key = audit_key
+        try:
+            self._writer = Writer(path)
+            self._reader = connect(path, readonly=True)
+            migrating = connect(path)
+            try:
+                migrate(migrating)
+            finally:
+                migrating.close()
+        except sqlite3.Error as error:
+            raise StoreRefused(f"{path} cannot be opened as a database: {error}") from error
+
+    def close(self) -> None:
+        """Finish what is queued and close. Idempotent."""
+        self._writer.close()
+        self._reader.close()
+
+    # Numbers
+
+    async def number(self, id: str) -> Number | None:
+        row = self._one(_NUMBER + "WHERE id = ?", (int(id),))
+        return None if row is None else rows.number_from_row(row)
+
+    async def number_by_e164(self, e164: str) -> Number | None:
+        row = self._one(_NUMBER + "WHERE e164 = ?", (e164,))
+        return None if row is None else rows.number_from_row(row)
+
+    async def number_pending_for(self, client: str) -> Number | None:
+        row = self._one(
+            _NUMBER + "WHERE pending_client = ? ORDER BY pending_sent_at DESC LIMIT 1", (client,)
+        )
+        return None if row is None else rows.number_from_row(row)
+
+    async def numbers(self, after: str = "", limit: int = 1_000) -> Sequence[Number]:
+        found = self._all(_NUMBER + "WHERE e164 > ? ORDER BY e164 LIMIT ?", (after, limit))
+        return [rows.number_from_row(row) for row in found]
+
+    async def add_number(self, number: Number, events: Sequence[Event]) -> None:
+        def add(connection: sqlite3.Connection) -> None:
+            columns = (*rows.NUMBER_COLUMNS, "audit_seq", "audit_head")
+            try:
+                connection.execute(
+                    _insert("numbers", columns), (*rows.number_to_row(number), 0, GENESIS)
+                )
+            except sqlite3.IntegrityError as error:
+                raise NumberExists from error
+            self._append_to_number(connection, number.id, events)
+
+        await self._writer.run(add)
+
+    async def update(self, id: str, change: Change) -> Number:
+        decision = await self._writer.run(lambda c: self._decide(c, int(id), change))
+        if decision.refusal is not None:
+            raise decision.refusal
+        return decision.number
+
+    async def take_over(self, id: str, client: str, change: Change, release: Change) -> Number:
+        def work(connection: sqlite3.Connection) -> Decision:
+            decision = self._decide(connection, int(id), change)
+            if decision.refusal is None:
+                others = connection.execute(
+                    "SELECT id FROM numbers WHERE holder = ? AND id <> ?", (client, int(id))
+                ).fetchall()
+                for (other,) in others:
+                    self._decide(connection, other, release)
+                connection.execute(
+                    "UPDATE clients SET number = ? WHERE name = ?", (int(id), client)
+                )
+            return decision
+
+        decision = await self._writer.run(work)
+        if decision.refusal is not None:
+            raise decision.refusal
+        return decision.number
+
+    def _decide(self, connection: sqlite3.Connection, id: int, change: Change) -> Decision:
+        """Apply *change* to one number inside the step that is under way."""
+        before = connection.execute(_NUMBER + "WHERE id = ?", (id,)).fetchone()
+        if before is None:
+            raise NumberUnknown
+        decision = change(rows.number_from_row(before))
+        after = rows.number_to_row(decision.number)
+        changed = [
+            (column, new)
+            for column, old, new in zip(rows.NUMBER_COLUMNS, before, after, strict=True)
+            if old != new
+        ]
+        if changed:
+            assignments = ", ".join(f"{column} = ?" for column, _ in changed)
+            connection.execute(
+                f"UPDATE numbers SET {assignments} WHERE id = ?",  # noqa: S608 - our own columns
+                (*(new for _, new in changed), id),
+            )
+        if decision.events:
+            self._append_to_number(connection, str(id), decision.events)
+        for message in decision.messages:
+            connection.execute(
+                "INSERT INTO outbox (key, number, e164, method, sealed, expires_at, due_at, attempts)"
+                " VALUES (lower(hex(randomblob(16))), ?, ?, ?, ?, ?, 0, 0)",
+                (id, message.e164, message.method, message.sealed, micros(message.expires_at)),
+            )
+        return decision
+
+    # Clients, users, tokens
+
+    async def client(self, name: str) -> Client | None:
+        row = self._one(
+            "SELECT name, created_at, number, shards FROM clients WHERE name = ?", (name,)
+        )
+        return None if row is None else _client(row)
+
+    async def clients(self) -> Sequence[Client]:
+        found = self._all("SELECT name, created_at, number, shards FROM clients ORDER BY name", ())
+        return [_client(row) for row in found]
+
+    async def add_client(self, client: Client, admin: User, events: Sequence[Event]) -> None:
+        def add(connection: sqlite3.Connection) -> None:
+            try:
+                connection.execute(
+                    "INSERT INTO clients (name, created_at, number, shards, audit_seq, audit_head)"
+                    " VALUES (?, ?, NULL, ?, 0, ?)",
+                    (client.name, micros(client.created_at), client.shards, GENESIS),
+                )
+            except sqlite3.IntegrityError as error:
+                raise ClientExists from error
+            connection.execute(_insert("users", rows.USER_COLUMNS), rows.user_to_row(admin))
+            self._append_to_client(connection, client.name, events)
+
+        await self._writer.run(add)
+
+    async def set_shards(self, client: str, shards: int, events: Sequence[Event]) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE clients SET shards = ? WHERE name = ?", (shards, client))
+            self._append_to_client(connection, client, events)
+
+        await self._writer.run(work)
+
+    async def user(self, client: str, username: str) -> User | None:
+        row = self._one(_USER + "WHERE client = ? AND username = ?", (client, username))
+        return None if row is None else rows.user_from_row(row)
+
+    async def add_user(self, user: User, events: Sequence[Event]) -> None:
+        def add(connection: sqlite3.Connection) -> None:
+            held = connection.execute(
+                "SELECT count(*) FROM users WHERE client = ?", (user.client,)
+            ).fetchone()[0]
+            if held >= USERS_PER_CLIENT:
+                raise TooManyUsers
+            try:
+                connection.execute(_insert("users", rows.USER_COLUMNS), rows.user_to_row(user))
+            except sqlite3.IntegrityError as error:
+                raise UserExists from error
+            self._append_to_client(connection, user.client, events)
+
+        await self._writer.run(add)
+
+    async def update_user(self, client: str, username: str, change: UserChange) -> User:
+        def work(connection: sqlite3.Connection) -> Any:
+            row = connection.execute(
+                _USER + "WHERE client = ? AND username = ?", (client, username)
+            ).fetchone()
+            if row is None:
+                raise UserUnknown
+            decision = change(rows.user_from_row(row))
+            after = rows.user_to_row(decision.user)
+            if after != row:
+                connection.execute(
+                    "UPDATE users SET role = ?, verifier = ?, must_change = ?, wrong_logins = ?,"
+                    " last_wrong_at = ? WHERE client = ? AND username = ?",
+                    (*after[2:], client, username),
+                )
+            if decision.end_tokens:
+                connection.execute(
+                    "DELETE FROM tokens WHERE client = ? AND username = ? AND hash IS NOT ?",
+                    (client, username, decision.keep),
+                )
+            if decision.token is not None:
+                connection.execute(
+                    "INSERT INTO tokens (hash, client, username, expires_at) VALUES (?, ?, ?, ?)",
+                    (decision.token.hash, client, username, micros(decision.token.expires_at)),
+                )
+                connection.execute(
+                    "DELETE FROM tokens WHERE hash IN (SELECT hash FROM tokens"
+                    " WHERE client = ? AND username = ?"
+                    " ORDER BY expires_at DESC LIMIT -1 OFFSET ?)",
+                    (client, username, TOKENS_PER_USER),
+                )
+            self._append_to_client(connection, client, decision.events)
+            return decision
+
+        decision = await self._writer.run(work)
+        if decision.refusal is not None:
+            raise decision.refusal
+        return decision.user  # type: ignore[no-any-return]  # a UserDecision, through the writer
+
+    async def remove_user(self, client: str, username: str, events: Sequence[Event]) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            gone = connection.execute(
+                "DELETE FROM users WHERE client = ? AND username = ?", (client, username)
+            )
+            if not gone.rowcount:
+                raise UserUnknown
+            self._append_to_client(connection, client, events)
+
+        await self._writer.run(work)
+
+    async def session(self, client: str, token_hash: bytes, now: datetime) -> Session | None:
+        row = self._one(_SESSION, (token_hash, client, micros(now)))
+        if row is None:
+            return None
+        return Session(rows.user_from_row(row[:-1]), token_hash, moment(row[-1]))
+
+    async def end_session(self, token_hash: bytes) -> None:
+        await self._execute("DELETE FROM tokens WHERE hash = ?", (token_hash,))
+
+    # The audit trail
+
+    async def audit(self, subject: str | None = None) -> AsyncIterator[Link]:
+        last = ("", 0)
+        while True:
+            found = self._all(
+                _LINK + "WHERE (subject, seq) > (?, ?) AND (? IS NULL OR subject = ?)"
+                " ORDER BY subject, seq LIMIT 1000",
+                (*last, subject, subject),
+            )
+            for row in found:
+                yield rows.link_from_row(row)
+            if not found:
+                return
+            last = (found[-1][0], found[-1][1])
+
+    async def audit_heads(self) -> Sequence[tuple[str, int, bytes]]:
+        return self._all(
+            "SELECT 'number:' || id, audit_seq, audit_head FROM numbers UNION ALL"
+            " SELECT 'client:' || name, audit_seq, audit_head FROM clients ORDER BY 1",
+            (),
+        )
+
+    def _append_to_number(
+        self, connection: sqlite3.Connection, id: str, events: Sequence[Event]
+    ) -> None:
+        self._append(connection, f"number:{id}", "numbers", "id", int(id), events)
+
+    def _append_to_client(
+        self, connection: sqlite3.Connection, name: str, events: Sequence[Event]
+    ) -> None:
+        self._append(connection, f"client:{name}", "clients", "name", name, events)
+
+    def _append(
+        self,
+        connection: sqlite3.Connection,
+        subject: str,
+        table: str,
+        key: str,
+        value: int | str,
+        events: Sequence[Event],
+    ) -> None:
+        """Put *events* behind the chain whose head is on the subject's own row."""
+        if not events:
+            return
+        row = connection.execute(
+            f"SELECT audit_seq, audit_head FROM {table} WHERE {key} = ?",  # noqa: S608 - constants
+            (value,),
+        ).fetchone()
+        if row is None:
+            raise ClientUnknown
+        seq, head = row
+        for event in events:
+            seq += 1
+            new = link(self._audit_key, subject, seq, head, event)
+            head = new.hash
+            connection.execute(
+                "INSERT INTO audit (subject, seq, at, kind, by, details, hash)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                rows.link_to_row(new),
+            )
+        connection.execute(
+            f"UPDATE {table} SET audit_seq = ?, audit_head = ? WHERE {key} = ?",  # noqa: S608
+            (seq, head, value),
+        )
+
+    # Messages on their way
+
+    async def lease(self, now: datetime, until: datetime, limit: int) -> Sequence[OutboxMessage]:
+        def work(connection: sqlite3.Connection) -> list[OutboxMessage]:
+            connection.execute("DELETE FROM outbox WHERE expires_at <= ?", (micros(now),))
+            found = connection.execute(
+                "UPDATE outbox SET due_at = ?, attempts = attempts + 1 WHERE key IN"
+                " (SELECT key FROM outbox WHERE due_at <= ? ORDER BY due_at LIMIT ?)"
+                " RETURNING key, number, e164, method, sealed, expires_at, attempts",
+                (micros(until), micros(now), limit),
+            ).fetchall()
+            return [
+                OutboxMessage(
+                    key, str(number), CodeMessage(e164, method, sealed, moment(expires)), attempts
+                )
+                for key, number, e164, method, sealed, expires, attempts in found
+            ]
+
+        if self._one("SELECT 1 FROM outbox WHERE due_at <= ? LIMIT 1", (micros(now),)) is None:
+            return []
+        return await self._writer.run(work)
+
+    async def sent(self, key: str) -> None:
+        await self._execute("DELETE FROM outbox WHERE key = ?", (key,))
+
+    async def postpone(self, key: str, due_at: datetime) -> None:
+        await self._execute("UPDATE outbox SET due_at = ? WHERE key = ?", (micros(due_at), key))
+
+    async def put_on_handset(self, key: str, message: HandsetMessage) -> None:
+        await self._execute(
+            "INSERT OR IGNORE INTO handset"
+            " (key, number, e164, method, sealed, received_at, expires_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                key,
+                int(message.number),
+                message.e164,
+                message.method,
+                message.sealed,
+                micros(message.received_at),
+                micros(message.expires_at),
+            ),
+        )
+
+    async def handset(self, e164: str, now: datetime) -> Sequence[HandsetMessage]:
+        found = self._all(
+            "SELECT e164, method, number, sealed, received_at, expires_at FROM handset"
+            " WHERE e164 = ? AND expires_at > ? ORDER BY received_at DESC",
+            (e164, micros(now)),
+        )
+        return [
+            HandsetMessage(e, method, str(number), sealed, moment(received), moment(expires))
+            for e, method, number, sealed, received, expires in found
+        ]
+
+    async def waiting_for(self, e164: str) -> int:
+        row = self._one("SELECT count(*) FROM outbox WHERE e164 = ?", (e164,))
+        return int(row[0]) if row else 0
+
+    # Upkeep
+
+    async def sealed_with_others(self, kid: str) -> Sequence[SealedValue]:
+        found = []
+        for place, (table, column, owner, _) in _SEALED.items():
+            kind = "code" if place == "handset" else place
+            found += [
+                SealedValue(kind, str(whose), place, sealed)
+                for whose, sealed in self._all(
+                    f"SELECT {owner}, {column} FROM {table}"  # noqa: S608 - constants
+                    f" WHERE {column} IS NOT NULL AND substr({column}, 2, 8) <> ?",
+                    (kid.encode(),),
+                )
+            ]
+        return found
+
+    async def replace_sealed(self, changes: Sequence[tuple[SealedValue, bytes]]) -> int:
+        def work(connection: sqlite3.Connection) -> int:
+            done = 0
+            for old, fresh in changes:
+                table, column, _, owned = _SEALED[old.place]
+                done += connection.execute(
+                    f"UPDATE {table} SET {column} = ?2"  # noqa: S608 - constants
+                    f" WHERE {owned} AND {column} = ?3",
+                    (old.owner, fresh, old.sealed),
+                ).rowcount
+            return done
+
+        return await self._writer.run(work)
+
+    async def kids_in_use(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for table, column, *_ in _SEALED.values():
+            for kid, count in self._all(
+                f"SELECT substr({column}, 2, 8), count(*) FROM {table}"  # noqa: S608 - constants
+                f" WHERE {column} IS NOT NULL GROUP BY 1",
+                (),
+            ):
+                name = bytes(kid).decode("ascii", "replace")
+                counts[name] = counts.get(name, 0) + count
+        return counts
+
+    async def tidy(self, now: datetime) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            at = micros(now)
+            connection.execute("DELETE FROM tokens WHERE expires_at <= ?", (at,))
+            connection.execute("DELETE FROM handset WHERE expires_at <= ?", (at,))
+            connection.execute("DELETE FROM outbox WHERE expires_at <= ?", (at,))
+            connection.execute(
+                "INSERT INTO meta (key, value) VALUES ('latest_time', ?) ON CONFLICT (key)"
+                " DO UPDATE SET value = max(CAST(value AS INTEGER), excluded.value)",
+                (at,),
+            )
+
+        await self._writer.run(work)
+
+    async def latest_time(self) -> datetime | None:
+        row = self._one(
+            "SELECT max(at) FROM (SELECT max(at) AS at FROM audit UNION ALL"
+            " SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'latest_time')",
+            (),
+        )
+        return None if row is None or row[0] is None else moment(row[0])
+
+    # The house around the numbers
+
+    async def remember(self, key: str, value: str) -> None:
+        """Keep a plain fact about this database; never a secret."""
+        await self._execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
+
+    async def recall(self, key: str) -> str | None:
+        row = self._one("SELECT value FROM meta WHERE key = ?", (key,))
+        return None if row is None else str(row[0])
+
+    async def add_portfolio(self, id: str, name: str, email: str) -> None:
+        await self._execute(
+            "INSERT INTO portfolios (id, name, email) VALUES (?, ?, ?)", (id, name, email)
+        )
+
+    async def add_waba(self, id: str, portfolio: str, name: str) -> None:
+        await self._execute(
+            "INSERT INTO wabas (id, portfolio, name, network) VALUES (?, ?, ?, 'local')",
+            (id, portfolio, name),
+        )
+
+    async def waba(self) -> str | None:
+        """The id of the first WABA."""
+        row = self._one("SELECT id FROM wabas ORDER BY id LIMIT 1", ())
+        return None if row is None else str(row[0])
+
+    def backup(self, path: Path, progress: Callable[[int, int], None]) -> None:
+        """A consistent copy while others go on writing; *progress* hears pages left and total.
+
+        Raises:
+            StoreRefused: there is something at *path* already.
+        """
+        if path.exists():
+            raise StoreRefused(f"{path} is there already; name a new file")
+        source, target = connect(self.path, readonly=True), connect(path)
+        try:
+            target.execute("PRAGMA journal_mode = DELETE")
+            source.backup(target, pages=500, progress=lambda _, left, total: progress(left, total))
+        finally:
+            source.close()
+            target.close()
+
+    def faults(self) -> list[str]:
+        """What SQLite's own integrity check finds."""
+        found = self._all("PRAGMA integrity_check", ()) + [
+            f"a row of {table} points nowhere"
+            for table, *_ in self._all("PRAGMA foreign_key_check", ())
+        ]
+        return [str(row[0]) for row in found if row != ("ok",)]
+
+    def _one(self, sql: str, values: tuple[Any, ...]) -> Any:
+        try:
+            return self._reader.execute(sql, values).fetchone()
+        except sqlite3.Error as error:
+            raise Unavailable from error
+
+    def _all(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
+        try:
+            return self._reader.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise Unavailable from error
+
+    async def _execute(self, sql: str, values: tuple[Any, ...]) -> None:
+        await self._writer.run(lambda connection: connection.execute(sql, values).rowcount)
+
+
+def _insert(table: str, columns: Sequence[str]) -> str:
+    marks = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - constants
+
+
+def _client(row: Any) -> Client:
+    name, created_at, number, shards = row
+    return Client(name, moment(created_at), None if number is None else str(number), shards)

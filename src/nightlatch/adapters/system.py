@@ -1,0 +1,53 @@
+"""The machine's clock and randomness."""
+
+import secrets
+import time
+from datetime import UTC, datetime, timedelta
+
+_READ = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # BOOTTIME counts sleep, too
+
+
+class SteadyClock:
+    """Wall time at the start, then the kernel's own steady count.
+
+    A clock that is set while the process lives changes nothing here, so it can
+    neither end a wait nor stretch one. *not_before* is the latest time the
+    store knows: after a restart time goes on from there at least.
+    """
+
+    def __init__(self, not_before: datetime | None = None) -> None:
+        wall = datetime.now(UTC)
+        self.behind = max(timedelta(0), not_before - wall) if not_before else timedelta(0)
+        """How far the system's clock is behind what was stored."""
+        self._start = wall + self.behind
+        self._count = time.clock_gettime_ns(_READ)
+
+    def now(self) -> datetime:
+        return self._start + timedelta(
+            microseconds=(time.clock_gettime_ns(_READ) - self._count) // 1_000
+        )
+
+
+class SystemChance:
+    """The operating system's random numbers."""
+
+    def digits(self, count: int) -> str:
+        return "".join(secrets.choice("0123456789") for _ in range(count))
+
+    def token(self, size: int) -> str:
+        return secrets.token_urlsafe(size)
+
+
+class SteppedClock:
+    """A clock that somebody steps, for demonstrations and tests. Only forward."""
+
+    def __init__(self, not_before: datetime | None = None) -> None:
+        self._steady = SteadyClock(not_before)
+        self._ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        return self._steady.now() + self._ahead
+
+    def step(self, by: timedelta) -> None:
+        """Let *by* pass at once."""
+        self._ahead += max(timedelta(0), by)

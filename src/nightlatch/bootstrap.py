@@ -1,0 +1,383 @@
+"""The only file that knows all the parts: opens a data folder and serves it."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import falcon.asgi
+import structlog
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from nightlatch import logs
+from nightlatch.adapters.codes import HandsetSender
+from nightlatch.adapters.hashing import OWASP, Argon2Pool, Cost
+from nightlatch.adapters.keyring import KeyInfo, KeyRing, KeyRingRefused
+from nightlatch.adapters.sqlite import SqliteStore, StoreRefused
+from nightlatch.adapters.sqlite.disks import network_filesystem
+from nightlatch.adapters.system import SteadyClock, SteppedClock, SystemChance
+from nightlatch.adapters.tls import self_signed
+from nightlatch.domain.clients import FIRST_CLIENT
+from nightlatch.domain.errors import Refusal
+from nightlatch.domain.limits import HEADER_BYTES, HEADER_SECONDS, STOP_SECONDS
+from nightlatch.faces.cli.demo import Stage
+from nightlatch.faces.door import Door
+from nightlatch.faces.metrics import Metrics
+from nightlatch.faces.onprem.app import OnPremises
+from nightlatch.faces.onprem.wire import envelope
+from nightlatch.ports import Clock, CodeSender, SealedValue, World
+from nightlatch.settings import Settings
+from nightlatch.usecases import audit, clients, codes, keys, numbers
+
+_FIRST_NUMBER = ("+16315551000", "1", "Lucky Shrub")  # a fictional number, as examples use
+_DELIVER_EVERY = 1.0
+_TIDY_EVERY = 60.0
+_NO_DATA = "there is no Nightlatch in {}; start one with: nightlatch serve --data {}"
+
+
+class StartRefused(Exception):  # noqa: N818 - it reads as the sentence it is
+    """This data folder cannot be opened or served; the message says why and what to do."""
+
+
+@dataclass
+class House:
+    """A data folder that is open, with everything that works on it."""
+
+    settings: Settings
+    store: SqliteStore
+    keyring: KeyRing
+    pool: Argon2Pool
+    clock: Clock
+    world: World
+    sender: CodeSender
+    due: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def backup(self, path: Path, progress: Callable[[int, int], None]) -> None:
+        """A copy of the database at *path*; the key ring is not in it."""
+        self.store.backup(path, progress)
+
+    async def faults(self) -> list[str]:
+        """Everything that is wrong with the folder, in sentences; empty when nothing is."""
+        found = [f"database: {fault}" for fault in self.store.faults()]
+        _, broken = await audit.verify(self.world)
+        found += [f"audit: the chain of {b.subject} breaks at {b.seq}" for b in broken]
+        known = {key.kid for key in self.keyring.keys()}
+        for kid, count in (await self.store.kids_in_use()).items():
+            if kid not in known:
+                found.append(f"key ring: key {kid} is missing, {count} values need it")
+        return found
+
+    async def key_list(self) -> list[tuple[KeyInfo, int]]:
+        """Each key, and how many stored values it seals."""
+        used = await self.store.kids_in_use()
+        return [(key, used.get(key.kid, 0)) for key in self.keyring.keys()]
+
+    async def rotate(
+        self, progress: Callable[[int, int], None], *, drop_old: bool
+    ) -> tuple[str, int, list[SealedValue]]:
+        """A new key; everything sealed anew with it. Its kid, how many values, and the unreadable.
+
+        Servers on this folder seal with the new key from their next request on.
+        A request that was under way may still use the old one, so a second pass
+        follows. Old keys stay in the ring, for old backups, unless *drop_old*.
+        """
+        old = {key.kid for key in self.keyring.keys()}
+        kid = self.keyring.add_key(self.clock.now())
+        done, unreadable = await keys.rewrap(self.world, kid, progress)
+        again, unreadable = await keys.rewrap(self.world, kid, progress)
+        if drop_old:
+            used = await self.store.kids_in_use()
+            self.keyring.drop_keys(old - used.keys())
+        return kid, done + again, unreadable
+
+    def close(self) -> None:
+        self.store.close()
+        self.pool.close()
+
+
+@asynccontextmanager
+async def open_house(
+    settings: Settings,
+    *,
+    create: bool = False,
+    clock: Callable[[datetime | None], Clock] = SteadyClock,
+    cost: Cost = OWASP,
+) -> AsyncIterator[House]:
+    """Open *settings.data*; with *create*, begin an empty folder with a fresh key ring.
+
+    *clock* is given the latest time the store knows.
+
+    Raises:
+        StartRefused: nothing there, not safe, damaged, or a key is missing.
+    """
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True) if create else None
+    if not create and not settings.database.exists():
+        raise StartRefused(_NO_DATA.format(settings.data, settings.data))
+    with contextlib.suppress(OSError):
+        kind = network_filesystem(settings.data, Path("/proc/self/mountinfo").read_text())
+        if kind is not None:
+            raise StartRefused(
+                f"{settings.data} lies on {kind}, where SQLite cannot keep its promises; "
+                "use a local disk"
+            )
+    try:
+        fresh = not settings.database.exists()
+        if fresh and not settings.keyring_file.exists():
+            keyring = KeyRing.create(settings.keyring_file, datetime.now(UTC))
+        else:
+            keyring = KeyRing(settings.keyring_file)
+        store = SqliteStore(settings.database, keyring.keyed_hash(audit.AUDIT_KEY, b""))
+    except (KeyRingRefused, StoreRefused) as refused:
+        raise StartRefused(str(refused)) from refused
+    pool = Argon2Pool(keyring, cost, settings.hash_threads or None)
+    try:
+        await _refuse_wrong_ring(store, keyring)
+        time = clock(await store.latest_time())
+        due = asyncio.Event()
+        world = World(
+            store, pool, keyring, time, SystemChance(), due.set, settings.refuse_weak_pins
+        )
+        house = House(settings, store, keyring, pool, time, world, HandsetSender(store, time), due)
+        yield house
+    finally:
+        store.close()
+        pool.close()
+
+
+async def _refuse_wrong_ring(store: SqliteStore, keyring: KeyRing) -> None:
+    known = await store.recall("keyring")
+    if known is None:
+        await store.remember("keyring", keyring.fingerprint())
+    elif known != keyring.fingerprint():
+        raise StartRefused("the key ring belongs to another Nightlatch; put back the right one")
+    missing = (await store.kids_in_use()).keys() - {key.kid for key in keyring.keys()}
+    if missing:
+        raise StartRefused(
+            f"the key ring lacks key {', '.join(sorted(missing))}, which stored values need; "
+            "put back a key ring that has it"
+        )
+
+
+async def set_up(house: House) -> bool:
+    """Portfolio, WABA, one number and the first client, unless they are there. Whether it was now.
+
+    Killed in the middle, the next start goes on from there.
+    """
+    store = house.store
+    if await store.recall("set_up") is not None:
+        return False
+    waba = await store.waba()
+    if waba is None:
+        chance = house.world.chance
+        portfolio, waba = "2" + chance.digits(14), "3" + chance.digits(14)
+        await store.add_portfolio(portfolio, "My portfolio", "owner@example.com")
+        await store.add_waba(waba, portfolio, "My WhatsApp account")
+    if await store.client(FIRST_CLIENT) is None:
+        await clients.add_client(house.world, FIRST_CLIENT)
+    e164, cc, name = _FIRST_NUMBER
+    if await store.number_by_e164(e164) is None:
+        await numbers.add_number(house.world, waba, e164, cc, name)
+    await store.remember("set_up", house.clock.now().isoformat())
+    return True
+
+
+def application(house: House) -> Door:
+    """Every face behind one door."""
+    settings = house.settings
+    metrics = Metrics()
+    app = falcon.asgi.App()
+    app.req_options.strip_url_path_trailing_slash = True
+    OnPremises(house.world, metrics, settings.origin, settings.api_key).mount(app)
+
+    def refuse(refusal: Refusal) -> tuple[int, bytes]:
+        row, body = envelope(refusal, settings.origin)
+        return row.status, body
+
+    return Door(app, _hosts(settings), metrics, refuse)
+
+
+def _hosts(settings: Settings) -> frozenset[str]:
+    names = {"localhost", "127.0.0.1", "[::1]", settings.host.lower(), f"[{settings.host}]"}
+    names |= {name.strip().lower() for name in settings.hosts.split(",") if name.strip()}
+    if settings.public_url:
+        rest = settings.public_url.partition("://")[2].partition("/")[0]
+        names.add(rest.lower() if rest.endswith("]") else rest.rpartition(":")[0] or rest)
+        names.add(rest.lower())
+    return frozenset(names)
+
+
+async def serve(house: House, stop: asyncio.Event, ready: Callable[[], Awaitable[None]]) -> None:
+    """Serve until *stop* is set, then let requests in flight finish. *ready* is called once
+    the socket answers.
+
+    Raises:
+        StartRefused: the address is taken or cannot be bound.
+    """
+    settings = house.settings
+    settings.refuse_if_unsafe()
+    _refuse_taken(settings.host, settings.port)
+    log = structlog.get_logger()
+    door = application(house)
+    server = _server(settings, door, house.clock.now())
+    workers = [
+        asyncio.create_task(_again_and_again(_deliver, house, log)),
+        asyncio.create_task(_again_and_again(_tidy, house, log)),
+    ]
+    serving = asyncio.create_task(server.serve())
+    try:
+        await _until_answering(settings, serving)
+        gc.collect()
+        gc.freeze()
+        log.info("started", origin=settings.origin, port=settings.port)
+        await ready()
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        left = await door.close(STOP_SECONDS)
+        log.info("stopped", waiting=left)
+    finally:
+        server.stop()
+        await serving
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        await house.store.tidy(house.clock.now())
+
+
+def _server(settings: Settings, door: Door, now: datetime) -> Server:
+    cert, key = settings.tls_cert, settings.tls_key
+    if settings.tls and cert is None:
+        cert, key = self_signed(settings.data / "tls", settings.host, now)
+    return Server(
+        door,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        websockets=False,
+        backlog=1_024,
+        backpressure=512,
+        log_enabled=False,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=HEADER_SECONDS * 1_000, max_buffer_size=HEADER_BYTES
+        ),
+        ssl_cert=cert,
+        ssl_key=key,
+        ssl_protocol_min=SSLProtocols.tls12,  # clients of the On-Premises era may not know 1.3
+    )
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    """Granian shares a port silently; two servers by mistake must not."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise StartRefused(
+                f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}; "
+                "choose another with --port"
+            ) from error
+
+
+async def _until_answering(settings: Settings, serving: "asyncio.Task[None]") -> None:
+    while not serving.done():
+        try:
+            _, writer = await asyncio.open_connection(settings.host, settings.port)
+        except OSError:
+            await asyncio.sleep(0.01)
+        else:
+            writer.close()
+            return
+    await serving
+    raise StartRefused("the server ended before it began")
+
+
+async def _again_and_again(
+    work: Callable[[House], Awaitable[None]], house: House, log: structlog.stdlib.BoundLogger
+) -> None:
+    """Upkeep that survives a bad moment of the store."""
+    while True:
+        try:
+            await work(house)
+        except Exception as error:  # noqa: BLE001 - logged, and tried again
+            log.error("upkeep failed", error=type(error).__name__, where=logs.frames(error))
+            await asyncio.sleep(_DELIVER_EVERY)
+
+
+async def _deliver(house: House) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(house.due.wait(), _DELIVER_EVERY)
+    house.due.clear()
+    await codes.deliver(house.world, house.sender)
+
+
+async def _tidy(house: House) -> None:
+    await house.store.tidy(house.clock.now())
+    await asyncio.sleep(_TIDY_EVERY)
+
+
+@asynccontextmanager
+async def throw_away() -> AsyncIterator[Stage]:
+    """A server on a free port with a folder that is gone afterwards, and a clock to step."""
+    stepped: list[SteppedClock] = []
+
+    def clock(not_before: datetime | None) -> Clock:
+        stepped.append(SteppedClock(not_before))
+        return stepped[0]
+
+    with tempfile.TemporaryDirectory(prefix="nightlatch-") as folder:
+        settings = Settings(data=Path(folder), port=free_port())
+        async with open_house(settings, create=True, clock=clock) as house:
+            await set_up(house)
+            await clients.add_client(house.world, "thief")
+            number = await numbers.find_number(house.world, _FIRST_NUMBER[0])
+
+            async def newest_code() -> str:
+                while await house.store.waiting_for(number.e164):
+                    await asyncio.sleep(0.01)
+                return (await codes.handset(house.world, number.e164))[0].code
+
+            async def unlock() -> None:
+                await numbers.unlock(house.world, number.e164)
+
+            stop, started = asyncio.Event(), asyncio.Event()
+
+            async def ready() -> None:
+                started.set()
+
+            serving = asyncio.create_task(serve(house, stop, ready))
+            waiting = asyncio.create_task(started.wait())
+            await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            try:
+                yield Stage(
+                    port=settings.port,
+                    e164=number.e164,
+                    cc=number.cc,
+                    phone_number=number.national,
+                    certificate=await numbers.certificate(house.world, number.e164),
+                    newest_code=newest_code,
+                    pass_time=stepped[0].step,
+                    in_thread=asyncio.to_thread,
+                    unlock=unlock,
+                )
+            finally:
+                stop.set()
+                await serving
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

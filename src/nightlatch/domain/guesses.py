@@ -1,0 +1,96 @@
+"""PIN guesses: paid for before they are compared, with waits and a lock.
+
+There is one counter per number, whatever path a guess takes. A guess that is
+paid for and never settled (a crash, say) stays counted as wrong.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from nightlatch.domain.errors import GuessWait, NumberLocked
+from nightlatch.domain.limits import GUESS_LOCK, GUESS_WAITS, GUESS_WINDOW
+
+_NONE = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """A guess that was paid for and is not known to have been right."""
+
+    ticket: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Guesses:
+    """What one number remembers of the PINs tried on it."""
+
+    ticket: int = 0
+    """Number of the latest guess; tickets are never used twice."""
+    run: int = 0
+    """Wrong guesses in a row."""
+    forgiven: int = 0
+    """Guesses up to this ticket left the run when a right PIN came."""
+    paid: tuple[Paid, ...] = ()
+    """Guesses within GUESS_WINDOW, oldest first; right ones are taken out."""
+    since: datetime | None = None
+    """When the running wait began; None when none runs."""
+    locked: bool = False
+
+    def remaining(self, now: datetime) -> timedelta:
+        """Time until the running wait ends: zero when none runs, never above its own length."""
+        if self.since is None:
+            return _NONE
+        length = GUESS_WAITS[min(self.run, len(GUESS_WAITS)) - 1]
+        return min(length, max(_NONE, self.since + length - now))
+
+    def refuse_while_closed(self, now: datetime) -> None:
+        """Raise when no PIN may be compared now.
+
+        Raises:
+            NumberLocked: until a person unlocks the number.
+            GuessWait: ``retry_after`` says how long.
+        """
+        if self.locked:
+            raise NumberLocked
+        remaining = self.remaining(now)
+        if remaining:
+            raise GuessWait(remaining)
+
+    def pay(self, now: datetime) -> "Guesses":
+        """Count one guess as if it were wrong; its ticket is the result's ``ticket``.
+
+        Raises:
+            NumberLocked, GuessWait: as ``refuse_while_closed``; nothing is counted.
+        """
+        self.refuse_while_closed(now)
+        ticket = self.ticket + 1
+        recent = tuple(guess for guess in self.paid if guess.at > now - GUESS_WINDOW)
+        return replace(self, ticket=ticket, paid=(*recent, Paid(ticket, now)))._with_run(
+            self.run + 1, now
+        )
+
+    def right(self, ticket: int, now: datetime) -> "Guesses":
+        """Settle a guess as right: its run ends, guesses paid for after it stay counted."""
+        later = sum(1 for guess in self.paid if guess.ticket > max(ticket, self.forgiven))
+        others = tuple(guess for guess in self.paid if guess.ticket != ticket)
+        return replace(self, forgiven=max(ticket, self.forgiven), paid=others)._with_run(later, now)
+
+    def wrong(self, ticket: int, now: datetime) -> "Guesses":
+        """Settle a guess as wrong; one that a right PIN overtook counts again from here."""
+        if ticket > self.forgiven:
+            return self
+        return self._with_run(self.run + 1, now)
+
+    def unlock(self) -> "Guesses":
+        """A person vouches: the run, the wait and the 30-day total start anew."""
+        return replace(self, run=0, forgiven=self.ticket, paid=(), since=None, locked=False)
+
+    def _with_run(self, run: int, now: datetime) -> "Guesses":
+        waits = run > 0 and GUESS_WAITS[min(run, len(GUESS_WAITS)) - 1] > _NONE
+        return replace(
+            self,
+            run=run,
+            since=now if waits else None,
+            locked=run >= GUESS_LOCK or len(self.paid) >= GUESS_LOCK,
+        )

@@ -1,0 +1,158 @@
+"""The door every request comes through, whatever face it is for.
+
+Refuses what no face should see (foreign hosts, two of a header that must be
+one, bodies too large), counts and logs every answer, and lets requests in
+flight finish when the server stops.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+import structlog
+
+from nightlatch.domain.errors import BodyTooLarge, Refusal, RequestMalformed, Unavailable
+from nightlatch.domain.limits import BODY_BYTES
+from nightlatch.faces.metrics import Metrics
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Envelope = Callable[[Refusal], tuple[int, bytes]]
+
+_ONCE: Final = (b"authorization", b"content-length", b"content-type")
+
+
+class Note:
+    """What the faces tell the door about the request under way."""
+
+    __slots__ = ("client", "code", "refusal", "request_id", "route", "status")
+
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
+        self.route = "unknown"
+        self.client = ""
+        self.status = 500
+        self.code: int | None = None
+        self.refusal: str | None = None
+
+
+def note_of(scope: Scope) -> Note:
+    note: Note = scope["nightlatch"]
+    return note
+
+
+class Door:
+    """An ASGI application in front of another."""
+
+    def __init__(
+        self, app: App, hosts: frozenset[str], metrics: Metrics, envelope: Envelope
+    ) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._metrics = metrics
+        self._envelope = envelope
+        self._log = structlog.get_logger()
+        self._in_flight = 0
+        self._closing = False
+        self._empty = asyncio.Event()
+
+    async def close(self, seconds: float) -> int:
+        """Take no more requests, and wait for those in flight; how many did not finish."""
+        self._closing = True
+        if self._in_flight:
+            try:
+                await asyncio.wait_for(self._empty.wait(), seconds)
+            except TimeoutError:
+                pass
+        return self._in_flight
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        started = time.perf_counter()
+        note = scope["nightlatch"] = Note(secrets.token_hex(8))
+        request_id = (b"x-request-id", note.request_id.encode())
+
+        async def told(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                note.status = message["status"]
+                message["headers"] = [*message["headers"], request_id]
+            await send(message)
+
+        self._in_flight += 1
+        try:
+            refusal = self._look(scope)
+            if refusal is None:
+                await self._app(scope, receive, told)
+            else:
+                await self._refuse(refusal, note, told)
+        finally:
+            self._in_flight -= 1
+            if self._closing and not self._in_flight:
+                self._empty.set()
+            self._count(scope["method"], note, (time.perf_counter() - started) * 1000)
+
+    def _look(self, scope: Scope) -> Refusal | None:
+        if self._closing:
+            return Unavailable()
+        host = None
+        seen = set()
+        for name, value in scope["headers"]:
+            if name == b"host":
+                if host is not None:
+                    return RequestMalformed("it names more than one host")
+                host = value
+            elif name in _ONCE:
+                if name in seen:
+                    return RequestMalformed(f"the header {name.decode().title()} stands twice")
+                seen.add(name)
+                if name == b"content-length" and int(value) > BODY_BYTES:
+                    return BodyTooLarge()
+            elif name == b"content-encoding" and value != b"identity":
+                return RequestMalformed("send the body without compression")
+        if host is None or _name(host) not in self._hosts:
+            return RequestMalformed("the Host header names no host of this server")
+        return None
+
+    async def _refuse(self, refusal: Refusal, note: Note, send: Send) -> None:
+        status, body = self._envelope(refusal)
+        note.refusal = type(refusal).__name__
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        if refusal.retry_after is not None:
+            headers.append((b"retry-after", str(refusal.retry_after).encode()))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _count(self, method: str, note: Note, milliseconds: float) -> None:
+        self._metrics.answered(note.route, note.status, milliseconds)
+        if note.refusal is not None:
+            self._metrics.refused(note.refusal)
+        self._log.info(
+            "request",
+            request_id=note.request_id,
+            method=method if method in _METHODS else "other",
+            route=note.route,
+            client=note.client,
+            status=note.status,
+            code=note.code,
+            refusal=note.refusal,
+            ms=round(milliseconds, 3),
+        )
+
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def _name(host: bytes) -> str:
+    """The host without its port, in lower case."""
+    text = host.decode("latin-1").lower()
+    name, colon, port = text.rpartition(":")
+    return name if colon and port.isdigit() and not name.endswith(":") else text

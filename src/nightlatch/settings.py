@@ -1,0 +1,160 @@
+"""Every setting: type, default, unit, one sentence.
+
+Each is an option of ``nightlatch serve`` and an environment variable; the
+option wins. ``docs/reference/settings.md`` is written from this class.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from nightlatch.domain.limits import API_KEY_LENGTH
+
+
+class SettingRefused(Exception):  # noqa: N818 - it reads as the sentence it is
+    """A setting cannot be used; the message says which and what fits."""
+
+
+def _setting(default: Any, says: str, env: str, unit: str = "") -> Any:
+    return field(default=default, metadata={"says": says, "env": env, "unit": unit})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator may choose."""
+
+    data: Path = _setting(
+        Path("nightlatch-data"), "Folder of the database and the key ring.", "NIGHTLATCH_DATA"
+    )
+    keyring: Path | None = _setting(
+        None,
+        "File of the key ring, when it should not lie in the data folder.",
+        "NIGHTLATCH_KEYRING",
+    )
+    host: str = _setting("127.0.0.1", "Address to listen on.", "NIGHTLATCH_HOST")
+    port: int = _setting(9090, "Port to listen on.", "NIGHTLATCH_PORT", "1-65535")
+    tls: bool = _setting(
+        False,
+        "Serve https; makes a self-signed certificate unless one is given.",
+        "NIGHTLATCH_TLS",
+    )
+    tls_cert: Path | None = _setting(
+        None, "Certificate chain to serve https with, PEM.", "NIGHTLATCH_TLS_CERT"
+    )
+    tls_key: Path | None = _setting(None, "Its private key, PEM.", "NIGHTLATCH_TLS_KEY")
+    behind_proxy: bool = _setting(
+        False,
+        "A proxy in front speaks https to the world, so plain http on any address is fine.",
+        "NIGHTLATCH_BEHIND_PROXY",
+    )
+    public_url: str = _setting(
+        "",
+        "Origin under which clients reach this server; links in answers start with it.",
+        "NIGHTLATCH_PUBLIC_URL",
+    )
+    hosts: str = _setting(
+        "",
+        "Further host names that requests may name, separated by commas.",
+        "NIGHTLATCH_HOSTS",
+    )
+    api_key: str = _setting(
+        "",
+        "Key for `Authorization: Apikey` on health and metrics.",
+        "WA_API_KEY",
+        "12-128 characters",
+    )
+    refuse_weak_pins: bool = _setting(
+        False, "Refuse dates and patterns as PINs on every face.", "NIGHTLATCH_REFUSE_WEAK_PINS"
+    )
+    log_format: str = _setting(
+        "auto", "`json`, `console`, or `auto`: console on a terminal.", "NIGHTLATCH_LOG_FORMAT"
+    )
+    log_level: str = _setting(
+        "info", "`debug`, `info`, `warning` or `error`.", "NIGHTLATCH_LOG_LEVEL"
+    )
+    hash_threads: int = _setting(
+        0, "Threads that hash PINs and passwords; 0 means one for each core.",
+        "NIGHTLATCH_HASH_THREADS", "threads of 19 MiB",
+    )  # fmt: skip
+
+    @property
+    def database(self) -> Path:
+        return self.data / "nightlatch.db"
+
+    @property
+    def keyring_file(self) -> Path:
+        return self.keyring or self.data / "keyring.json"
+
+    @property
+    def https(self) -> bool:
+        return self.tls or self.tls_cert is not None
+
+    @property
+    def origin(self) -> str:
+        """Where clients find us; never taken from a request."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.https else 'http'}://{host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        return self.host in ("localhost", "::1") or self.host.startswith("127.")
+
+    def refuse_if_unsafe(self) -> None:
+        """Raises SettingRefused for what would be unsafe or cannot work."""
+        if not self.is_loopback and not self.https and not self.behind_proxy:
+            raise SettingRefused(
+                f"listening on {self.host} without https would send PINs in the clear; "
+                "add --tls, or --behind-proxy when a proxy in front speaks https"
+            )
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise SettingRefused("--tls-cert and --tls-key go together")
+        low, high = API_KEY_LENGTH
+        if self.api_key and not low <= len(self.api_key) <= high:
+            raise SettingRefused(f"WA_API_KEY must have {low} to {high} characters")
+        if not 1 <= self.port <= 65_535:
+            raise SettingRefused("--port must be 1 to 65535")
+        if self.log_format not in ("auto", "json", "console"):
+            raise SettingRefused("--log-format must be auto, json or console")
+        if self.log_level not in ("debug", "info", "warning", "error"):
+            raise SettingRefused("--log-level must be debug, info, warning or error")
+
+
+def load(environment: Mapping[str, str] | None = None, **chosen: Any) -> Settings:
+    """Settings from *chosen* (None means not chosen), then the environment, then defaults.
+
+    Raises:
+        SettingRefused: a value does not fit its setting.
+    """
+    environment = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    for one in fields(Settings):
+        value = chosen.get(one.name)
+        if value is None:
+            text = environment.get(one.metadata["env"])
+            if text is None:
+                continue
+            value = _read(one.metadata["env"], text, one.default)
+        values[one.name] = Path(value) if one.name in _PATHS else value
+    return Settings(**values)
+
+
+_PATHS = {"data", "keyring", "tls_cert", "tls_key"}
+
+
+def _read(name: str, text: str, default: Any) -> Any:
+    if isinstance(default, bool):
+        if text.lower() in ("1", "true", "yes", "on"):
+            return True
+        if text.lower() in ("", "0", "false", "no", "off"):
+            return False
+        raise SettingRefused(f"{name} must be true or false")
+    if isinstance(default, int):
+        try:
+            return int(text)
+        except ValueError as error:
+            raise SettingRefused(f"{name} must be a whole number") from error
+    return text
