@@ -1,3 +1,3 @@
-"""Nightlatch: the WhatsApp Business API Client, alive again, with two-step verification at its heart."""
+"""Nightlatch: the WhatsApp Business API Client again, two-step verification at its heart."""
 
 __version__ = "0.1.0"

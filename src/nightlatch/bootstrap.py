@@ -39,13 +39,14 @@ from nightlatch.settings import Settings
 from nightlatch.usecases import audit, clients, codes, keys, numbers
 
 _FIRST_NUMBER = ("+16315551000", "1", "Lucky Shrub")  # a fictional number, as examples use
+_MOUNTS = Path("/proc/self/mountinfo")
 _DELIVER_EVERY = 1.0
 _TIDY_EVERY = 60.0
 _NO_DATA = "there is no Nightlatch in {}; start one with: nightlatch serve --data {}"
 
 
-class StartRefused(Exception):  # noqa: N818 - it reads as the sentence it is
-    """This data folder cannot be opened or served; the message says why and what to do."""
+class StartRefused(Exception):
+    """The data folder cannot be opened or served; the message says why and what to do."""
 
 
 @dataclass
@@ -70,7 +71,7 @@ class House:
         found = [f"database: {fault}" for fault in self.store.faults()]
         _, broken = await audit.verify(self.world)
         found += [f"audit: the chain of {b.subject} breaks at {b.seq}" for b in broken]
-        known = {key.kid for key in self.keyring.keys()}
+        known = {key.kid for key in self.keyring.listed()}
         for kid, count in (await self.store.kids_in_use()).items():
             if kid not in known:
                 found.append(f"key ring: key {kid} is missing, {count} values need it")
@@ -79,7 +80,7 @@ class House:
     async def key_list(self) -> list[tuple[KeyInfo, int]]:
         """Each key, and how many stored values it seals."""
         used = await self.store.kids_in_use()
-        return [(key, used.get(key.kid, 0)) for key in self.keyring.keys()]
+        return [(key, used.get(key.kid, 0)) for key in self.keyring.listed()]
 
     async def rotate(
         self, progress: Callable[[int, int], None], *, drop_old: bool
@@ -90,7 +91,7 @@ class House:
         A request that was under way may still use the old one, so a second pass
         follows. Old keys stay in the ring, for old backups, unless *drop_old*.
         """
-        old = {key.kid for key in self.keyring.keys()}
+        old = {key.kid for key in self.keyring.listed()}
         kid = self.keyring.add_key(self.clock.now())
         done, unreadable = await keys.rewrap(self.world, kid, progress)
         again, unreadable = await keys.rewrap(self.world, kid, progress)
@@ -123,7 +124,7 @@ async def open_house(
     if not create and not settings.database.exists():
         raise StartRefused(_NO_DATA.format(settings.data, settings.data))
     with contextlib.suppress(OSError):
-        kind = network_filesystem(settings.data, Path("/proc/self/mountinfo").read_text())
+        kind = network_filesystem(settings.data, _MOUNTS.read_text())  # noqa: ASYNC240 - at start
         if kind is not None:
             raise StartRefused(
                 f"{settings.data} lies on {kind}, where SQLite cannot keep its promises; "
@@ -159,7 +160,7 @@ async def _refuse_wrong_ring(store: SqliteStore, keyring: KeyRing) -> None:
         await store.remember("keyring", keyring.fingerprint())
     elif known != keyring.fingerprint():
         raise StartRefused("the key ring belongs to another Nightlatch; put back the right one")
-    missing = (await store.kids_in_use()).keys() - {key.kid for key in keyring.keys()}
+    missing = (await store.kids_in_use()).keys() - {key.kid for key in keyring.listed()}
     if missing:
         raise StartRefused(
             f"the key ring lacks key {', '.join(sorted(missing))}, which stored values need; "
@@ -245,7 +246,7 @@ async def serve(house: House, stop: asyncio.Event, ready: Callable[[], Awaitable
         left = await door.close(STOP_SECONDS)
         log.info("stopped", waiting=left)
     finally:
-        server.stop()
+        server.stop()  # type: ignore[no-untyped-call]  # Granian has no types here
         await serving
         for worker in workers:
             worker.cancel()

@@ -68,7 +68,7 @@ class HashPlace(Protocol):
     """Room for one slow hash, held until the context ends."""
 
     async def make(self, secret: str, bound_to: str) -> bytes:
-        """A sealed verifier of *secret*, fresh salt, good for *bound_to* only. Raises Unavailable."""
+        """A sealed verifier of *secret*, good for *bound_to* only. Raises Unavailable."""
 
     async def matches(self, verifier: bytes | None, secret: str, bound_to: str) -> bool:
         """Whether *verifier* was made of *secret* for *bound_to*: exactly one slow hash,
@@ -229,7 +229,7 @@ class Store(Protocol):
 
     # Messages on their way
     async def lease(self, now: datetime, until: datetime, limit: int) -> Sequence[OutboxMessage]:
-        """Due messages, hidden from every other ``lease`` until *until*. Expired ones are erased."""
+        """Due messages, hidden from other leases until *until*. Expired ones are erased."""
 
     async def sent(self, key: str) -> None:
         """Erase the message. Unknown is fine."""

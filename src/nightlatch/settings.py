@@ -13,7 +13,7 @@ from typing import Any
 from nightlatch.domain.limits import API_KEY_LENGTH
 
 
-class SettingRefused(Exception):  # noqa: N818 - it reads as the sentence it is
+class SettingRefused(Exception):
     """A setting cannot be used; the message says which and what fits."""
 
 

@@ -138,7 +138,7 @@ def read_client_name(name: str) -> str:
 
 
 def read_username(value: object) -> str:
-    """4 to 32 printable ASCII characters without spaces or ``:`` or ``/``. Raises ParameterInvalid."""
+    """4 to 32 printable ASCII characters, no space, ``:`` or ``/``. Raises ParameterInvalid."""
     low, high = USERNAME_LENGTH
     if (
         isinstance(value, str)

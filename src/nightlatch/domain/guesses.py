@@ -6,6 +6,7 @@ paid for and never settled (a crash, say) stays counted as wrong.
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypedDict
 
 from nightlatch.domain.errors import GuessWait, NumberLocked
 from nightlatch.domain.limits import GUESS_LOCK, GUESS_WAITS, GUESS_WINDOW
@@ -66,31 +67,42 @@ class Guesses:
         self.refuse_while_closed(now)
         ticket = self.ticket + 1
         recent = tuple(guess for guess in self.paid if guess.at > now - GUESS_WINDOW)
-        return replace(self, ticket=ticket, paid=(*recent, Paid(ticket, now)))._with_run(
-            self.run + 1, now
+        return replace(
+            self,
+            ticket=ticket,
+            paid=(*recent, Paid(ticket, now)),
+            **_closing(self.run + 1, len(recent) + 1, now),
         )
 
     def right(self, ticket: int, now: datetime) -> "Guesses":
         """Settle a guess as right: its run ends, guesses paid for after it stay counted."""
-        later = sum(1 for guess in self.paid if guess.ticket > max(ticket, self.forgiven))
+        forgiven = max(ticket, self.forgiven)
+        later = sum(1 for guess in self.paid if guess.ticket > forgiven)
         others = tuple(guess for guess in self.paid if guess.ticket != ticket)
-        return replace(self, forgiven=max(ticket, self.forgiven), paid=others)._with_run(later, now)
+        return replace(self, forgiven=forgiven, paid=others, **_closing(later, len(others), now))
 
     def wrong(self, ticket: int, now: datetime) -> "Guesses":
         """Settle a guess as wrong; one that a right PIN overtook counts again from here."""
         if ticket > self.forgiven:
             return self
-        return self._with_run(self.run + 1, now)
+        return replace(self, **_closing(self.run + 1, len(self.paid), now))
 
     def unlock(self) -> "Guesses":
         """A person vouches: the run, the wait and the 30-day total start anew."""
         return replace(self, run=0, forgiven=self.ticket, paid=(), since=None, locked=False)
 
-    def _with_run(self, run: int, now: datetime) -> "Guesses":
-        waits = run > 0 and GUESS_WAITS[min(run, len(GUESS_WAITS)) - 1] > _NONE
-        return replace(
-            self,
-            run=run,
-            since=now if waits else None,
-            locked=run >= GUESS_LOCK or len(self.paid) >= GUESS_LOCK,
-        )
+
+class _Closing(TypedDict):
+    run: int
+    since: datetime | None
+    locked: bool
+
+
+def _closing(run: int, total: int, now: datetime) -> _Closing:
+    """What follows from *run* wrong guesses in a row and *total* in the window."""
+    waits = run > 0 and GUESS_WAITS[min(run, len(GUESS_WAITS)) - 1] > _NONE
+    return {
+        "run": run,
+        "since": now if waits else None,
+        "locked": run >= GUESS_LOCK or total >= GUESS_LOCK,
+    }

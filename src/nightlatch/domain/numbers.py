@@ -146,7 +146,7 @@ def read_e164(text: str) -> str:
 
 def read_name(text: str) -> str:
     """A display name: 1 to DISPLAY_NAME_LENGTH printable characters. Raises ParameterInvalid."""
-    if not 0 < len(text.strip()) or len(text) > DISPLAY_NAME_LENGTH or not text.isprintable():
+    if not len(text.strip()) > 0 or len(text) > DISPLAY_NAME_LENGTH or not text.isprintable():
         raise ParameterInvalid("name", f"1 to {DISPLAY_NAME_LENGTH} printable characters")
     return text
 

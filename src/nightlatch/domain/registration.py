@@ -147,5 +147,5 @@ def release(number: Number, by: str, now: datetime) -> Decision:
 
 
 def unreadable(number: Number, ticket: int, by: str, now: datetime) -> Decision:
-    """The stored verifier could not be opened; the guess stays counted, and that is written down."""
+    """The stored verifier could not be opened; the guess stays counted. Write that down."""
     return Decision(number, (Event(Kind.VERIFIER_UNREADABLE, by, now, (("guess", ticket),)),))

@@ -4,6 +4,7 @@ import re
 from calendar import monthrange
 from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 
 from nightlatch.domain.audit import Event, Kind
 from nightlatch.domain.errors import ParameterInvalid
@@ -27,7 +28,7 @@ def read_pin(value: object) -> str:
 def is_weak(pin: str) -> bool:
     """Whether people choose this PIN far more often than chance: dates and patterns."""
     digits = [int(digit) for digit in pin]
-    steps = {b - a for a, b in zip(digits, digits[1:], strict=False)}
+    steps = {b - a for a, b in pairwise(digits)}
     if len(steps) == 1 or len(set(pin)) <= 2:  # 111111, 123456, 975310, 121211
         return True
     if pin[:3] == pin[3:] or pin[:2] == pin[2:4] == pin[4:] or pin == pin[::-1]:

@@ -6,6 +6,7 @@ flight finish when the server stops.
 """
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -20,7 +21,7 @@ from nightlatch.faces.metrics import Metrics
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+App = Callable[[Any, Any, Any], Awaitable[None]]
 Envelope = Callable[[Refusal], tuple[int, bytes]]
 
 _ONCE: Final = (b"authorization", b"content-length", b"content-type")
@@ -64,10 +65,8 @@ class Door:
         """Take no more requests, and wait for those in flight; how many did not finish."""
         self._closing = True
         if self._in_flight:
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._empty.wait(), seconds)
-            except TimeoutError:
-                pass
         return self._in_flight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from typing import Final
 
@@ -108,9 +109,9 @@ class Argon2Pool:
                     secret.encode(), salt, cost.passes, cost.memory, cost.lanes, _HASH, Type.ID
                 )
             except Exception as error:  # noqa: BLE001 - handed to whoever waits
-                _tell(loop, done, lambda: done.set_exception(error))
+                _tell(loop, done, partial(done.set_exception, error))
             else:
-                _tell(loop, done, lambda: done.set_result(value))
+                _tell(loop, done, partial(done.set_result, value))
 
         self._work.put(work)
         self.computed += 1

@@ -32,7 +32,7 @@ _KEY = 32
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-class KeyRingRefused(Exception):  # noqa: N818 - it reads as the sentence it is
+class KeyRingRefused(Exception):
     """The key ring may not be used; the message says why and what to do, and shows no key."""
 
 
@@ -96,7 +96,7 @@ class KeyRing:
         """Names this ring's registry secret without telling it."""
         return self.keyed_hash("fingerprint", b"").hex()
 
-    def keys(self) -> list[KeyInfo]:
+    def listed(self) -> list[KeyInfo]:
         """Oldest first."""
         ring = self._current()
         return [KeyInfo(kid, ring.created[kid], kid == ring.writable) for kid in ring.sealing]
@@ -168,7 +168,7 @@ class KeyRing:
 
     def _current(self) -> _Ring:
         try:
-            info = os.stat(self._path)
+            info = self._path.stat()
             if self._seen != (info.st_ino, info.st_mtime_ns):
                 self._ring = self._read()
         except (OSError, KeyRingRefused) as error:

@@ -154,7 +154,8 @@ class SqliteStore:
             self._append_to_number(connection, str(id), decision.events)
         for message in decision.messages:
             connection.execute(
-                "INSERT INTO outbox (key, number, e164, method, sealed, expires_at, due_at, attempts)"
+                "INSERT INTO outbox"
+                " (key, number, e164, method, sealed, expires_at, due_at, attempts)"
                 " VALUES (lower(hex(randomblob(16))), ?, ?, ?, ?, ?, 0, 0)",
                 (id, message.e164, message.method, message.sealed, micros(message.expires_at)),
             )

@@ -21,7 +21,7 @@ _MOST_IN_ONE_COMMIT: Final = 256
 _BUSY_MS: Final = 1_500  # another process may hold the file; then 503 before STORE_SECONDS
 
 
-class StoreRefused(Exception):  # noqa: N818 - it reads as the sentence it is
+class StoreRefused(Exception):
     """The database may not be used; the message says why and what to do."""
 
 

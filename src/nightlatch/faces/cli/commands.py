@@ -89,7 +89,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON for pro
 @click.version_option(__version__, prog_name="nightlatch")
 @click.option("--data", type=Path, help=_DATA_HELP)
 @click.pass_context
-def cli(context: click.Context, data: Path | None) -> None:
+def cli(context: click.Context, /, data: Path | None) -> None:
     """The WhatsApp Business API Client, alive again, with two-step verification at its heart.
 
     Start with `nightlatch serve`, or watch the whole story with `nightlatch demo`.
@@ -121,7 +121,7 @@ def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--data", type=Path, help=_DATA_HELP)
 @_settings_options
 @click.pass_context
-def serve(context: click.Context, data: Path | None, **chosen: Any) -> None:
+def serve(context: click.Context, /, data: Path | None, **chosen: Any) -> None:
     """Serve the API; the first start sets everything up and says how to begin."""
     parts: Parts = context.obj
 
@@ -155,8 +155,8 @@ def _welcome(settings: Settings, number: Number, *, first: bool) -> str:
             f"  number        {number.e164} ({number.name})",
             f"  certificate   nightlatch numbers certificate {number.e164}{flag}",
             f"  codes         nightlatch codes {number.e164}{flag}",
-            f"  key ring      {settings.keyring_file}  (keep a copy elsewhere: without it "
-            "nothing stored can be opened)",
+            f"  key ring      {settings.keyring_file}",
+            "                keep a copy elsewhere: without it nothing stored can be opened",
         ]
     if settings.tls and settings.tls_cert is None:
         lines.append(f"  TLS           self-signed, {settings.data / 'tls' / 'cert.pem'}")
@@ -166,7 +166,7 @@ def _welcome(settings: Settings, number: Number, *, first: bool) -> str:
 @cli.command()
 @click.option("--color/--no-color", default=None, help="Colours; by default on a terminal.")
 @click.pass_context
-def demo(context: click.Context, color: bool | None) -> None:
+def demo(context: click.Context, /, color: bool | None) -> None:
     """Play the whole story against a throw-away server and print every exchange.
 
     Exits with 0 only if each step ended as it should.

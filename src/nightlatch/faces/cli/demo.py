@@ -154,7 +154,7 @@ class _Story:
             authorization = f"Basic {login}"
         else:
             authorization = f"Bearer {self.tokens.get(client, '')}"
-        answer = await self.stage.in_thread(
+        answer: _Answer = await self.stage.in_thread(
             _exchange, self.stage.port, method, client + path, body, authorization
         )
         shown = "" if body is None else " " + json.dumps(body | _short(body), ensure_ascii=False)

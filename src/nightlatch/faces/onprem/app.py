@@ -4,7 +4,7 @@ import asyncio
 import base64
 import binascii
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from html import escape
 from typing import Any
 
@@ -48,7 +48,7 @@ from nightlatch.usecases import clients
 _LONGEST_TOKEN = 256
 _LONGEST_LOGIN = 1_024
 _JSON = "application/json"
-Responder = Callable[..., Awaitable[None]]
+Responder = Callable[..., Coroutine[Any, Any, None]]
 
 
 class OnPremises:

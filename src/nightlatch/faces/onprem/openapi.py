@@ -1,7 +1,7 @@
 """The OpenAPI document of what is served, made from the route table."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from nightlatch import __version__
 from nightlatch.domain import errors
@@ -9,7 +9,7 @@ from nightlatch.faces.onprem.errors import ROWS
 from nightlatch.faces.onprem.routes import EVERY_ROUTE
 from nightlatch.faces.onprem.wire import Access, Route
 
-_SECURITY = {
+_SECURITY: Final[dict[Access, list[dict[str, list[str]]]]] = {
     Access.LOGIN: [{"basic": []}],
     Access.TOKEN: [{"bearer": []}],
     Access.ADMIN: [{"bearer": []}],
