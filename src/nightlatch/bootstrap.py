@@ -27,8 +27,8 @@ from nightlatch.adapters.sqlite.disks import network_filesystem
 from nightlatch.adapters.system import SteadyClock, SteppedClock, SystemChance
 from nightlatch.adapters.tls import self_signed
 from nightlatch.domain.clients import FIRST_CLIENT
-from nightlatch.domain.errors import Refusal
-from nightlatch.domain.limits import HEADER_BYTES, HEADER_SECONDS, STOP_SECONDS
+from nightlatch.domain.errors import Refusal, Unavailable
+from nightlatch.domain.limits import HEADER_BYTES, HEADER_SECONDS, STOP_SECONDS, STORE_SECONDS
 from nightlatch.faces.cli.demo import Stage
 from nightlatch.faces.door import Door
 from nightlatch.faces.metrics import Metrics
@@ -40,6 +40,7 @@ from nightlatch.usecases import audit, clients, codes, keys, numbers
 
 _FIRST_NUMBER = ("+16315551000", "1", "Lucky Shrub")  # a fictional number, as examples use
 _MOUNTS = Path("/proc/self/mountinfo")
+_UNDER_WAY = 2 * STORE_SECONDS  # no request seals a value and stores it later than this
 _DELIVER_EVERY = 1.0
 _TIDY_EVERY = 60.0
 _NO_DATA = "there is no Nightlatch in {}; start one with: nightlatch serve --data {}"
@@ -61,6 +62,13 @@ class House:
     world: World
     sender: CodeSender
     due: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def first_waba(self) -> str:
+        """The WABA that new numbers belong to. Raises Unavailable before ``set_up``."""
+        waba = await self.store.waba()
+        if waba is None:
+            raise Unavailable
+        return waba
 
     def backup(self, path: Path, progress: Callable[[int, int], None]) -> None:
         """A copy of the database at *path*; the key ring is not in it."""
@@ -88,12 +96,15 @@ class House:
         """A new key; everything sealed anew with it. Its kid, how many values, and the unreadable.
 
         Servers on this folder seal with the new key from their next request on.
-        A request that was under way may still use the old one, so a second pass
-        follows. Old keys stay in the ring, for old backups, unless *drop_old*.
+        A request that was under way may still have used the old one, so a second
+        pass follows, after a while when old keys are to be dropped. Otherwise
+        they stay in the ring, for old backups.
         """
         old = {key.kid for key in self.keyring.listed()}
         kid = self.keyring.add_key(self.clock.now())
         done, unreadable = await keys.rewrap(self.world, kid, progress)
+        if drop_old:
+            await asyncio.sleep(_UNDER_WAY)
         again, unreadable = await keys.rewrap(self.world, kid, progress)
         if drop_old:
             used = await self.store.kids_in_use()
@@ -120,8 +131,9 @@ async def open_house(
     Raises:
         StartRefused: nothing there, not safe, damaged, or a key is missing.
     """
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True) if create else None
-    if not create and not settings.database.exists():
+    if create:
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    elif not settings.database.exists():
         raise StartRefused(_NO_DATA.format(settings.data, settings.data))
     with contextlib.suppress(OSError):
         kind = network_filesystem(settings.data, _MOUNTS.read_text())  # noqa: ASYNC240 - at start

@@ -224,6 +224,9 @@ class Store(Protocol):
     def audit(self, subject: str | None = None) -> AsyncIterator[Link]:
         """Every link, or those of one subject, in the order of their chains."""
 
+    async def newest_events(self, limit: int, subject: str | None = None) -> Sequence[Link]:
+        """The last *limit* links by time, of one subject or of all, oldest first."""
+
     async def audit_heads(self) -> Sequence[tuple[str, int, bytes]]:
         """Each subject, with the ``seq`` and hash that its own row says its chain ends with."""
 

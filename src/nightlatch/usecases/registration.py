@@ -40,12 +40,12 @@ async def request_code(
         RegistrationOutdated: the PIN was changed while this ran.
     """
     number = await certified_number(world, e164, certificate)
-    now = world.clock.now()
-    registration.admit(number, pin, now)
+    registration.admit(number, pin, world.clock.now())
     version = number.two_step.version
     if pin is not None:
         version = await check_pin(world, number, pin, user.full_name, "account")
-    code = _draw_code(world, number, method, world.clock.now())
+    now = world.clock.now()
+    code = _draw_code(world, number, method, now)
     kept = await world.store.update(
         number.id,
         lambda n: registration.accept(n, user.client, method, version, code, user.full_name, now),

@@ -1,5 +1,7 @@
 """The ``Store`` port over one SQLite file."""
 
+import contextlib
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
@@ -58,6 +60,7 @@ class SqliteStore:
         """
         self.path = path
         self._audit_key = audit_key
+        _create(path)
         try:
             self._writer = Writer(path)
             self._reader = connect(path, readonly=True)
@@ -289,6 +292,15 @@ class SqliteStore:
                 return
             last = (found[-1][0], found[-1][1])
 
+    async def newest_events(self, limit: int, subject: str | None = None) -> Sequence[Link]:
+        if subject is None:
+            found = self._all(_LINK + "ORDER BY at DESC, subject, seq DESC LIMIT ?", (limit,))
+        else:
+            found = self._all(
+                _LINK + "WHERE subject = ? ORDER BY seq DESC LIMIT ?", (subject, limit)
+            )
+        return [rows.link_from_row(row) for row in reversed(found)]
+
     async def audit_heads(self) -> Sequence[tuple[str, int, bytes]]:
         return self._all(
             "SELECT 'number:' || id, audit_seq, audit_head FROM numbers UNION ALL"
@@ -496,6 +508,7 @@ class SqliteStore:
         """
         if path.exists():
             raise StoreRefused(f"{path} is there already; name a new file")
+        _create(path)
         source, target = connect(self.path, readonly=True), connect(path)
         try:
             target.execute("PRAGMA journal_mode = DELETE")
@@ -526,6 +539,17 @@ class SqliteStore:
 
     async def _execute(self, sql: str, values: tuple[Any, ...]) -> None:
         await self._writer.run(lambda connection: connection.execute(sql, values).rowcount)
+
+
+def _create(path: Path) -> None:
+    """Make the file, for its owner only, unless it is there.
+
+    It must not be opened again beside SQLite: closing any descriptor of it
+    would drop this process's locks, and the next process to leave would take
+    the log away from under us.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _insert(table: str, columns: Sequence[str]) -> str:

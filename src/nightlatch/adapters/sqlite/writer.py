@@ -1,7 +1,6 @@
 """One thread that writes: the changes of one moment share one commit, each in its own savepoint."""
 
 import asyncio
-import os
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -35,8 +34,6 @@ class _Job:
 
 def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
     """Open the database with everything durable. Raises StoreRefused when it is not."""
-    if not readonly:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, fields
+from datetime import datetime
 from functools import update_wrapper
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from nightlatch.domain.errors import Refusal
 from nightlatch.domain.numbers import Number
 from nightlatch.faces.cli import output, words
 from nightlatch.faces.cli.demo import Stage, play
+from nightlatch.faces.cli.house import House
 from nightlatch.faces.spelling import spell_whole
 from nightlatch.settings import SettingRefused, Settings, load
 from nightlatch.usecases import clients, codes, numbers
@@ -28,13 +30,15 @@ from nightlatch.usecases.audit import verify
 
 T = TypeVar("T")
 REFUSED, BROKEN = 1, 3
+_LAST = 20
+"""Events that ``numbers show`` shows."""
 
 
 @dataclass(frozen=True)
 class Parts:
     """What the command line is given by the bootstrap, which alone knows all the parts."""
 
-    open_house: Callable[..., AbstractAsyncContextManager[Any]]
+    open_house: Callable[..., AbstractAsyncContextManager[House]]
     set_up: Callable[[Any], Awaitable[bool]]
     serve: Callable[..., Awaitable[None]]
     configure_logs: Callable[[str, str], None]
@@ -137,7 +141,7 @@ def serve(context: click.Context, /, data: Path | None, **chosen: Any) -> None:
             first = await parts.set_up(house)
 
             async def ready() -> None:
-                number = (await house.store.numbers(limit=1))[0]
+                number = (await house.world.store.numbers(limit=1))[0]
                 click.echo(_welcome(settings, number, first=first))
 
             await parts.serve(house, stop, ready)
@@ -195,21 +199,21 @@ def numbers_() -> None:
 @click.argument("number")
 @click.option("--name", required=True, help="The display name.")
 @_with_house
-async def numbers_add(house: Any, number: str, name: str) -> None:
+async def numbers_add(house: House, number: str, name: str) -> None:
     """Add NUMBER, in any spelling with its country code."""
     e164, cc = spell_whole(number)
-    added = await numbers.add_number(house.world, await house.store.waba(), e164, cc, name)
+    added = await numbers.add_number(house.world, await house.first_waba(), e164, cc, name)
     click.echo(f"added {added.e164} ({added.name})")
 
 
 @numbers_.command("list")
 @_json
 @_with_house
-async def numbers_list(house: Any, as_json: bool) -> None:
+async def numbers_list(house: House, as_json: bool) -> None:
     """List every number."""
     found, after = [], ""
-    while page := await house.store.numbers(after):
-        found += [_shown(number, house.clock.now()) for number in page]
+    while page := await house.world.store.numbers(after):
+        found += [_shown(number, house.world.clock.now()) for number in page]
         after = page[-1].e164
     output.rows(found, as_json=as_json, empty="no numbers; see: nightlatch numbers add --help")
 
@@ -218,24 +222,25 @@ async def numbers_list(house: Any, as_json: bool) -> None:
 @click.argument("number")
 @_json
 @_with_house
-async def numbers_show(house: Any, number: str, as_json: bool) -> None:
+async def numbers_show(house: House, number: str, as_json: bool) -> None:
     """Show one number and what last happened to it."""
     found = await numbers.find_number(house.world, spell_whole(number)[0])
-    links = [_line(link) async for link in house.store.audit(f"number:{found.id}")]
-    shown = _shown(found, house.clock.now())
+    last = await house.world.store.newest_events(_LAST, f"number:{found.id}")
+    links = [_line(link) for link in last]
+    shown = _shown(found, house.world.clock.now())
     if as_json:
         click.echo(json.dumps({**shown, "events": links}, ensure_ascii=False, indent=2))
         return
     for name, value in shown.items():
         click.echo(f"{name.replace('_', ' '):<16} {'' if value is None else value}")
     click.echo()
-    output.rows(links[-20:], as_json=False, empty="nothing happened yet")
+    output.rows(links, as_json=False, empty="nothing happened yet")
 
 
 @numbers_.command("certificate")
 @click.argument("number")
 @_with_house
-async def numbers_certificate(house: Any, number: str) -> None:
+async def numbers_certificate(house: House, number: str) -> None:
     """Print the number's verified-name certificate, one line of base64."""
     click.echo(await numbers.certificate(house.world, spell_whole(number)[0]))
 
@@ -243,13 +248,13 @@ async def numbers_certificate(house: Any, number: str) -> None:
 @numbers_.command("unlock")
 @click.argument("number")
 @_with_house
-async def numbers_unlock(house: Any, number: str) -> None:
+async def numbers_unlock(house: House, number: str) -> None:
     """End the lock, or the wait, after wrong PINs."""
     found = await numbers.unlock(house.world, spell_whole(number)[0])
     click.echo(f"unlocked {found.e164}")
 
 
-def _shown(number: Number, now: Any) -> dict[str, Any]:
+def _shown(number: Number, now: datetime) -> dict[str, Any]:
     wait = number.guesses.remaining(now).total_seconds()
     return {
         "e164": number.e164,
@@ -275,7 +280,7 @@ def clients_() -> None:
 @clients_.command("add")
 @click.argument("name")
 @_with_house
-async def clients_add(house: Any, name: str) -> None:
+async def clients_add(house: House, name: str) -> None:
     """Add a client, served at /clients/NAME/v1."""
     await clients.add_client(house.world, name)
     click.echo(
@@ -287,11 +292,11 @@ async def clients_add(house: Any, name: str) -> None:
 @clients_.command("list")
 @_json
 @_with_house
-async def clients_list(house: Any, as_json: bool) -> None:
+async def clients_list(house: House, as_json: bool) -> None:
     """List every client."""
     found = []
-    for client in await house.store.clients():
-        number = None if client.number is None else await house.store.number(client.number)
+    for client in await house.world.store.clients():
+        number = None if client.number is None else await house.world.store.number(client.number)
         held = number is not None and number.holder == client.name
         found.append(
             {
@@ -317,7 +322,7 @@ def users_() -> None:
 @click.option("--client", default=FIRST_CLIENT, show_default=True, help="The client's name.")
 @click.argument("username", default=ADMIN)
 @_with_house
-async def users_reset_password(house: Any, client: str, username: str) -> None:
+async def users_reset_password(house: House, client: str, username: str) -> None:
     """Set USERNAME's password back to the factory one and end all its tokens."""
     await clients.reset_password(house.world, client, username)
     click.echo(f"{client}/{username} logs in with {FACTORY_PASSWORD} once more, and must change it")
@@ -331,12 +336,12 @@ async def users_reset_password(house: Any, client: str, username: str) -> None:
 @click.option("--plain", is_flag=True, help="Print just the newest code's six digits.")
 @_json
 @_with_house
-async def codes_(house: Any, number: str, plain: bool, as_json: bool) -> None:
+async def codes_(house: House, number: str, plain: bool, as_json: bool) -> None:
     """Show the registration codes that the phone with NUMBER received."""
     e164, _ = spell_whole(number)
     await numbers.find_number(house.world, e164)
     deadline = time.monotonic() + 2
-    while await house.store.waiting_for(e164) and time.monotonic() < deadline:
+    while await house.world.store.waiting_for(e164) and time.monotonic() < deadline:
         await asyncio.sleep(0.02)
     found = await codes.handset(house.world, e164)
     if plain:
@@ -370,7 +375,7 @@ def keys_() -> None:
 @keys_.command("list")
 @_json
 @_with_house
-async def keys_list(house: Any, as_json: bool) -> None:
+async def keys_list(house: House, as_json: bool) -> None:
     """List the sealing keys and how much each of them seals. Prints no key."""
     found = [
         {
@@ -387,7 +392,7 @@ async def keys_list(house: Any, as_json: bool) -> None:
 @keys_.command("rotate")
 @click.option("--drop-old", is_flag=True, help="Forget old keys; older backups cannot be opened.")
 @_with_house
-async def keys_rotate(house: Any, drop_old: bool) -> None:
+async def keys_rotate(house: House, drop_old: bool) -> None:
     """Make a new key and seal everything with it. No PIN is needed; servers go on running."""
     with output.progress("sealing anew") as tell:
         kid, done, unreadable = await house.rotate(tell, drop_old=drop_old)
@@ -409,20 +414,19 @@ def audit_() -> None:
 @click.option("--last", default=50, show_default=True, help="How many events.")
 @_json
 @_with_house
-async def audit_show(house: Any, number: str | None, last: int, as_json: bool) -> None:
+async def audit_show(house: House, number: str | None, last: int, as_json: bool) -> None:
     """Show the newest events."""
     subject = None
     if number is not None:
         found = await numbers.find_number(house.world, spell_whole(number)[0])
         subject = f"number:{found.id}"
-    links = [link async for link in house.store.audit(subject)]
-    links.sort(key=lambda link: link.event.at)
-    output.rows([_line(link) for link in links[-last:]], as_json=as_json, empty="nothing yet")
+    links = await house.world.store.newest_events(last, subject)
+    output.rows([_line(link) for link in links], as_json=as_json, empty="nothing yet")
 
 
 @audit_.command("verify")
 @_with_house
-async def audit_verify(house: Any) -> None:
+async def audit_verify(house: House) -> None:
     """Check every chain; exits with 3 when one was changed."""
     count, broken = await verify(house.world)
     for one in broken:
@@ -434,9 +438,9 @@ async def audit_verify(house: Any) -> None:
 
 @audit_.command("export")
 @_with_house
-async def audit_export(house: Any) -> None:
+async def audit_export(house: House) -> None:
     """Print every event as JSON Lines, chain by chain."""
-    links: AsyncIterator[Link] = house.store.audit()
+    links: AsyncIterator[Link] = house.world.store.audit()
     async for link in links:
         click.echo(json.dumps({**_line(link), "hash": link.hash.hex()}, ensure_ascii=False))
 
@@ -459,7 +463,7 @@ def _line(link: Link) -> dict[str, Any]:
 @cli.command("backup")
 @click.argument("file", type=Path)
 @_with_house
-async def backup(house: Any, file: Path) -> None:
+async def backup(house: House, file: Path) -> None:
     """Copy the database to FILE while the server runs. Keep the key ring elsewhere."""
     with output.progress("copying") as tell:
         house.backup(file, lambda left, total: tell(total - left, total))
@@ -468,7 +472,7 @@ async def backup(house: Any, file: Path) -> None:
 
 @cli.command("check")
 @_with_house
-async def check(house: Any) -> None:
+async def check(house: House) -> None:
     """Check database, audit trail and key ring; exits with 3 when something is wrong."""
     faults = await house.faults()
     for fault in faults:
@@ -478,5 +482,5 @@ async def check(house: Any) -> None:
     click.echo("database, audit trail and key ring are in order")
 
 
-def _time(at: Any) -> str:
-    return str(at.strftime("%Y-%m-%d %H:%M:%S UTC"))
+def _time(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M:%S UTC")
