@@ -20,7 +20,7 @@ from granian.server.embed import Server
 
 from nightlatch import logs
 from nightlatch.adapters.codes import HandsetSender
-from nightlatch.adapters.hashing import OWASP, Argon2Pool, Cost
+from nightlatch.adapters.hashing import OWASP, Argon2Pool, Cost, keep_blocks
 from nightlatch.adapters.keyring import KeyInfo, KeyRing, KeyRingRefused
 from nightlatch.adapters.sqlite import SqliteStore, StoreRefused
 from nightlatch.adapters.sqlite.disks import network_filesystem
@@ -41,13 +41,19 @@ from nightlatch.usecases import audit, clients, codes, keys, numbers
 _FIRST_NUMBER = ("+16315551000", "1", "Lucky Shrub")  # a fictional number, as examples use
 _MOUNTS = Path("/proc/self/mountinfo")
 _UNDER_WAY = 2 * STORE_SECONDS  # no request seals a value and stores it later than this
+_CLOCK_TOLERANCE = 5.0
 _DELIVER_EVERY = 1.0
 _TIDY_EVERY = 60.0
+_COLLECT = (
+    20_000,
+    20,
+    50,
+)  # requests leave few cycles; looking for them less often is a tenth faster
 _NO_DATA = "there is no Nightlatch in {}; start one with: nightlatch serve --data {}"
 
 
 class StartRefused(Exception):
-    """The data folder cannot be opened or served; the message says why and what to do."""
+    """The data folder cannot be opened, served or copied; the message says why and what to do."""
 
 
 @dataclass
@@ -71,13 +77,20 @@ class House:
         return waba
 
     def backup(self, path: Path, progress: Callable[[int, int], None]) -> None:
-        """A copy of the database at *path*; the key ring is not in it."""
-        self.store.backup(path, progress)
+        """A copy of the database at *path*; the key ring is not in it.
 
-    async def faults(self) -> list[str]:
+        Raises:
+            StartRefused: something is there already, or nothing can be written there.
+        """
+        try:
+            self.store.backup(path, progress)
+        except StoreRefused as refused:
+            raise StartRefused(str(refused)) from refused
+
+    async def faults(self, progress: Callable[[int, int], None]) -> list[str]:
         """Everything that is wrong with the folder, in sentences; empty when nothing is."""
         found = [f"database: {fault}" for fault in self.store.faults()]
-        _, broken = await audit.verify(self.world)
+        _, broken = await audit.verify(self.world, progress)
         found += [f"audit: the chain of {b.subject} breaks at {b.seq}" for b in broken]
         known = {key.kid for key in self.keyring.listed()}
         for kid, count in (await self.store.kids_in_use()).items():
@@ -111,10 +124,6 @@ class House:
             self.keyring.drop_keys(old - used.keys())
         return kid, done + again, unreadable
 
-    def close(self) -> None:
-        self.store.close()
-        self.pool.close()
-
 
 @asynccontextmanager
 async def open_house(
@@ -131,8 +140,14 @@ async def open_house(
     Raises:
         StartRefused: nothing there, not safe, damaged, or a key is missing.
     """
+    keep_blocks()
     if create:
-        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartRefused(
+                f"cannot make the folder {settings.data}: {error.strerror}"
+            ) from error
     elif not settings.database.exists():
         raise StartRefused(_NO_DATA.format(settings.data, settings.data))
     with contextlib.suppress(OSError):
@@ -151,6 +166,10 @@ async def open_house(
         store = SqliteStore(settings.database, keyring.keyed_hash(audit.AUDIT_KEY, b""))
     except (KeyRingRefused, StoreRefused) as refused:
         raise StartRefused(str(refused)) from refused
+    except OSError as error:
+        raise StartRefused(
+            f"cannot make the key ring {settings.keyring_file}: {error.strerror}"
+        ) from error
     pool = Argon2Pool(keyring, cost, settings.hash_threads or None)
     try:
         await _refuse_wrong_ring(store, keyring)
@@ -164,6 +183,13 @@ async def open_house(
     finally:
         store.close()
         pool.close()
+
+
+def _warn_of_wrong_clock(latest: datetime | None) -> None:
+    """Time never runs backwards here, so one start with a clock far ahead stays in the dates."""
+    behind = (latest - datetime.now(UTC)).total_seconds() if latest else 0
+    if behind > _CLOCK_TOLERANCE:
+        structlog.get_logger().warning("the system clock is behind what is stored", behind=behind)
 
 
 async def _refuse_wrong_ring(store: SqliteStore, keyring: KeyRing) -> None:
@@ -211,9 +237,9 @@ def application(house: House) -> Door:
     app.req_options.strip_url_path_trailing_slash = True
     OnPremises(house.world, metrics, settings.origin, settings.api_key).mount(app)
 
-    def refuse(refusal: Refusal) -> tuple[int, bytes]:
+    def refuse(refusal: Refusal) -> tuple[int, int, bytes]:
         row, body = envelope(refusal, settings.origin)
-        return row.status, body
+        return row.status, row.code, body
 
     return Door(app, _hosts(settings), metrics, refuse)
 
@@ -238,6 +264,7 @@ async def serve(house: House, stop: asyncio.Event, ready: Callable[[], Awaitable
     settings = house.settings
     settings.refuse_if_unsafe()
     _refuse_taken(settings.host, settings.port)
+    _warn_of_wrong_clock(await house.store.latest_time())
     log = structlog.get_logger()
     door = application(house)
     server = _server(settings, door, house.clock.now())
@@ -250,6 +277,7 @@ async def serve(house: House, stop: asyncio.Event, ready: Callable[[], Awaitable
         await _until_answering(settings, serving)
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*_COLLECT)
         log.info("started", origin=settings.origin, port=settings.port)
         await ready()
         stopping = asyncio.create_task(stop.wait())
@@ -359,7 +387,8 @@ async def throw_away() -> AsyncIterator[Stage]:
             async def newest_code() -> str:
                 while await house.store.waiting_for(number.e164):
                     await asyncio.sleep(0.01)
-                return (await codes.handset(house.world, number.e164))[0].code
+                found = await codes.handset(house.world, number.e164)
+                return found[0].code if found else "no code"
 
             async def unlock() -> None:
                 await numbers.unlock(house.world, number.e164)

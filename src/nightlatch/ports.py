@@ -195,6 +195,10 @@ class Store(Protocol):
     # Clients, users, tokens
     async def client(self, name: str) -> Client | None: ...
 
+    async def holds(self, client: str) -> bool | None:
+        """Whether *client* is the holder of the number it registered last; None when it never
+        registered one, or is unknown."""
+
     async def clients(self) -> Sequence[Client]:
         """All, by name."""
 
@@ -222,7 +226,12 @@ class Store(Protocol):
 
     # The audit trail
     def audit(self, subject: str | None = None) -> AsyncIterator[Link]:
-        """Every link, or those of one subject, in the order of their chains."""
+        """Every link, or those of one subject, in the order of their chains.
+
+        Raises:
+            ValueError: a row was changed so that it is no link any more; those
+                before it have been given.
+        """
 
     async def newest_events(self, limit: int, subject: str | None = None) -> Sequence[Link]:
         """The last *limit* links by time, of one subject or of all, oldest first."""
@@ -240,10 +249,10 @@ class Store(Protocol):
     async def postpone(self, key: str, due_at: datetime) -> None: ...
 
     async def put_on_handset(self, key: str, message: HandsetMessage) -> None:
-        """The same *key* again changes nothing."""
+        """And out of the outbox. The same *key* again changes nothing."""
 
     async def handset(self, e164: str, now: datetime) -> Sequence[HandsetMessage]:
-        """Unexpired messages, newest first."""
+        """Unexpired messages, the newest code first, in whatever order they arrived."""
 
     async def waiting_for(self, e164: str) -> int:
         """How many messages to this phone are still in the outbox."""

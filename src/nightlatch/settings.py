@@ -4,6 +4,7 @@ Each is an option of ``nightlatch serve`` and an environment variable; the
 option wins. ``docs/reference/settings.md`` is written from this class.
 """
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -101,7 +102,10 @@ class Settings:
 
     @property
     def is_loopback(self) -> bool:
-        return self.host in ("localhost", "::1") or self.host.startswith("127.")
+        try:
+            return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+        except ValueError:  # a name, which may lead anywhere
+            return False
 
     def refuse_if_unsafe(self) -> None:
         """Raises SettingRefused for what would be unsafe or cannot work."""
@@ -117,6 +121,10 @@ class Settings:
             raise SettingRefused(f"WA_API_KEY must have {low} to {high} characters")
         if not 1 <= self.port <= 65_535:
             raise SettingRefused("--port must be 1 to 65535")
+        if self.hash_threads < 0:
+            raise SettingRefused("--hash-threads must be 0 or more")
+        if self.public_url and not self.public_url.startswith(("http://", "https://")):
+            raise SettingRefused("--public-url must begin with http:// or https://")
         if self.log_format not in ("auto", "json", "console"):
             raise SettingRefused("--log-format must be auto, json or console")
         if self.log_level not in ("debug", "info", "warning", "error"):
@@ -135,7 +143,7 @@ def load(environment: Mapping[str, str] | None = None, **chosen: Any) -> Setting
         value = chosen.get(one.name)
         if value is None:
             text = environment.get(one.metadata["env"])
-            if text is None:
+            if not text:
                 continue
             value = _read(one.metadata["env"], text, one.default)
         values[one.name] = Path(value) if one.name in _PATHS else value
@@ -149,7 +157,7 @@ def _read(name: str, text: str, default: Any) -> Any:
     if isinstance(default, bool):
         if text.lower() in ("1", "true", "yes", "on"):
             return True
-        if text.lower() in ("", "0", "false", "no", "off"):
+        if text.lower() in ("0", "false", "no", "off"):
             return False
         raise SettingRefused(f"{name} must be true or false")
     if isinstance(default, int):

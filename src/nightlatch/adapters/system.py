@@ -17,9 +17,7 @@ class SteadyClock:
 
     def __init__(self, not_before: datetime | None = None) -> None:
         wall = datetime.now(UTC)
-        self.behind = max(timedelta(0), not_before - wall) if not_before else timedelta(0)
-        """How far the system's clock is behind what was stored."""
-        self._start = wall + self.behind
+        self._start = max(wall, not_before) if not_before else wall
         self._count = time.clock_gettime_ns(_READ)
 
     def now(self) -> datetime:

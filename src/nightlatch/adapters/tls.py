@@ -34,7 +34,8 @@ def self_signed(folder: Path, host: str, now: datetime) -> tuple[Path, Path]:
         .add_extension(x509.SubjectAlternativeName(_names(host)), critical=False)
         .sign(key, hashes.SHA256())
     )
-    with open(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    key_file.unlink(missing_ok=True)  # one left without its certificate may be readable by others
+    with open(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(
             key.private_bytes(
                 serialization.Encoding.PEM,

@@ -13,6 +13,7 @@ import binascii
 import json
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 from nightlatch.domain.errors import CertificateRefused
 from nightlatch.domain.limits import CERTIFICATE_LENGTH
@@ -64,6 +65,11 @@ def read(text: str) -> SignedCertificate:
     """
     if len(text) > CERTIFICATE_LENGTH:
         raise CertificateRefused("it is longer than any certificate")
+    return _read(text)
+
+
+@lru_cache(maxsize=512)  # an integration sends the same certificate again and again
+def _read(text: str) -> SignedCertificate:
     try:
         raw = base64.b64decode("".join(text.split()), validate=True)
         version, length = _HEAD.unpack_from(raw)
@@ -72,6 +78,9 @@ def read(text: str) -> SignedCertificate:
             raise CertificateRefused("it is cut short or of an unknown kind")
         payload = json.loads(signed[_HEAD.size :])
         certificate = Certificate(payload["serial"], payload["number"], payload["name"])
-    except (binascii.Error, struct.error, ValueError, KeyError, TypeError) as error:
+    except (
+        binascii.Error, struct.error, ValueError, KeyError, TypeError,
+        RecursionError,  # JSON nested deeper than Python's stack
+    ) as error:  # fmt: skip
         raise CertificateRefused("it is not a certificate in base64") from error
     return SignedCertificate(certificate, signed, signature)

@@ -27,10 +27,14 @@ class Method(StrEnum):
     VOICE = "voice"
 
 
+_METHODS = {method.value: method for method in Method}
+
+
 def read_method(value: object) -> Method:
     """Raises ParameterInvalid for anything but the two documented words, in lower case."""
-    if isinstance(value, str) and value in tuple(Method):
-        return Method(value)
+    method = _METHODS.get(value) if isinstance(value, str) else None
+    if method is not None:
+        return method
     raise ParameterInvalid("method", "`sms` or `voice`")
 
 

@@ -85,6 +85,13 @@ CODES_PER_WINDOW: Final = _limit(
 )
 CODE_WINDOW: Final = _limit("CODE_WINDOW", timedelta(hours=24), "rolling", "our choice")
 
+SEND_SECONDS: Final = _limit(
+    "SEND_SECONDS",
+    20,
+    "seconds a sender may take for one code, then it is tried again",
+    "our choice",
+)
+
 # Users and tokens of a client
 USERNAME_LENGTH: Final = _limit("USERNAME_LENGTH", (4, 32), "characters", "Meta, On-Premises users")
 PASSWORD_LENGTH: Final = _limit("PASSWORD_LENGTH", (8, 64), "characters", "Meta, On-Premises users")

@@ -8,7 +8,13 @@ from enum import StrEnum
 from nightlatch.domain.audit import Event, Kind
 from nightlatch.domain.certificates import Certificate
 from nightlatch.domain.codes import CodeBudget, Pending
-from nightlatch.domain.errors import CertificateRefused, ParameterInvalid, Refusal, RegistrationWait
+from nightlatch.domain.errors import (
+    CertificateRefused,
+    NoNumberHeld,
+    ParameterInvalid,
+    Refusal,
+    RegistrationWait,
+)
 from nightlatch.domain.guesses import Guesses
 from nightlatch.domain.limits import DISPLAY_NAME_LENGTH, REGISTRATION_WINDOW, REGISTRATIONS
 
@@ -108,6 +114,11 @@ class Number:
     @property
     def certificate(self) -> Certificate:
         return Certificate(self.serial, self.e164, self.name)
+
+    def refuse_others(self, client: str) -> None:
+        """Raise NoNumberHeld unless *client* holds the number."""
+        if self.holder != client:
+            raise NoNumberHeld
 
     def accept_certificate(self, shown: Certificate) -> None:
         """Raise CertificateRefused unless *shown* is the one that is good now."""

@@ -17,6 +17,7 @@ from nightlatch.domain.errors import (
     RegistrationOutdated,
     WrongCode,
 )
+from nightlatch.domain.guesses import Guesses
 from nightlatch.domain.numbers import CodeMessage, Decision, Number
 
 
@@ -45,25 +46,33 @@ def pay_guess(number: Number, by: str, path: str, now: datetime) -> Decision:
     if not number.two_step.is_on:
         raise RegistrationOutdated
     guesses = number.guesses.pay(now)
-    event = Event(Kind.GUESS_PAID, by, now, (("path", path), ("in_a_row", guesses.run)))
-    return Decision(replace(number, guesses=guesses), (event,))
+    return _told(number, guesses, Kind.GUESS_PAID, by, path, now)
 
 
 def settle_wrong(number: Number, ticket: int, by: str, path: str, now: datetime) -> Decision:
     """Write down that the guess was wrong; it was counted when it was paid for."""
-    guesses = number.guesses.wrong(ticket, now)
-    events = [Event(Kind.GUESS_WRONG, by, now, (("path", path), ("in_a_row", guesses.run)))]
-    if guesses.locked and ticket == guesses.ticket:
-        events.append(Event(Kind.NUMBER_LOCKED, by, now))
-    return Decision(replace(number, guesses=guesses), tuple(events))
+    return _told(number, number.guesses.wrong(ticket, now), Kind.GUESS_WRONG, by, path, now)
 
 
 def settle_right(number: Number, ticket: int, by: str, path: str, now: datetime) -> Decision:
     """Write down that the guess was right: the run of wrong ones ends."""
-    return Decision(
-        replace(number, guesses=number.guesses.right(ticket, now)),
-        (Event(Kind.GUESS_RIGHT, by, now, (("path", path),)),),
-    )
+    return _told(number, number.guesses.right(ticket, now), Kind.GUESS_RIGHT, by, path, now)
+
+
+def _told(
+    number: Number, guesses: Guesses, kind: Kind, by: str, path: str, now: datetime
+) -> Decision:
+    """Keep *guesses*, and tell of a lock that began or ended with them.
+
+    The guess that reaches the limit locks when it is paid for, so that a crash
+    cannot lose the lock or its event; should it be right, the lock ends again.
+    """
+    events = [Event(kind, by, now, (("path", path), ("in_a_row", guesses.run)))]
+    if guesses.locked != number.guesses.locked:
+        events.append(
+            Event(Kind.NUMBER_LOCKED if guesses.locked else Kind.NUMBER_UNLOCKED, by, now)
+        )
+    return Decision(replace(number, guesses=guesses), tuple(events))
 
 
 @dataclass(frozen=True, slots=True)

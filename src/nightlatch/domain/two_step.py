@@ -12,6 +12,9 @@ from nightlatch.domain.limits import PIN_DIGITS
 from nightlatch.domain.numbers import Decision, Number
 
 _PIN = re.compile(rf"[0-9]{{{PIN_DIGITS}}}", re.ASCII)
+_LINES = ("123", "456", "789", "147", "258", "369", "159", "357")
+_KEYPAD_LINES = frozenset(_LINES) | {line[::-1] for line in _LINES}
+"""Three keys in a line on a keypad, either way."""
 
 
 def read_pin(value: object) -> str:
@@ -35,6 +38,8 @@ def is_weak(pin: str) -> bool:
         return True  # 123123, 121212, 123321
     if pin[0] == pin[1] and pin[2] == pin[3] and pin[4] == pin[5]:
         return True  # 112233
+    if {pin[:3], pin[3:]} <= _KEYPAD_LINES:
+        return True  # 159753, 789456
     a, b, c = int(pin[:2]), int(pin[2:4]), int(pin[4:])
     year, month = int(pin[:4]), int(pin[4:])
     return (

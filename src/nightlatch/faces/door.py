@@ -14,7 +14,13 @@ from typing import Any, Final
 
 import structlog
 
-from nightlatch.domain.errors import BodyTooLarge, Refusal, RequestMalformed, Unavailable
+from nightlatch.domain.errors import (
+    BodyTooLarge,
+    PathUnknown,
+    Refusal,
+    RequestMalformed,
+    Unavailable,
+)
 from nightlatch.domain.limits import BODY_BYTES
 from nightlatch.faces.metrics import Metrics
 
@@ -22,20 +28,36 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Any, Any, Any], Awaitable[None]]
-Envelope = Callable[[Refusal], tuple[int, bytes]]
+Envelope = Callable[[Refusal], tuple[int, int, bytes]]
+"""Status, code and body of the answer to a refusal."""
 
 _ONCE: Final = (b"authorization", b"content-length", b"content-type")
+_CODINGS: Final = {b"content-encoding": b"identity", b"transfer-encoding": b"chunked"}
 
 
 class Note:
     """What the faces tell the door about the request under way."""
 
-    __slots__ = ("client", "code", "refusal", "request_id", "route", "status")
+    __slots__ = (
+        "answered",
+        "client",
+        "code",
+        "cut_short",
+        "first_chunk",
+        "refusal",
+        "request_id",
+        "route",
+        "status",
+    )
 
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
         self.route = "unknown"
         self.client = ""
+        self.answered = False
+        self.cut_short = False
+        self.first_chunk = b""
+        """What of the body has come first; mostly all of it."""
         self.status = 500
         self.code: int | None = None
         self.refusal: str | None = None
@@ -57,17 +79,24 @@ class Door:
         self._metrics = metrics
         self._envelope = envelope
         self._log = structlog.get_logger()
-        self._in_flight = 0
+        self._in_flight: set[asyncio.Task[Any] | None] = set()
+        metrics.in_flight.set_function(lambda: len(self._in_flight))
         self._closing = False
         self._empty = asyncio.Event()
 
     async def close(self, seconds: float) -> int:
-        """Take no more requests, and wait for those in flight; how many did not finish."""
+        """Take no more requests, and wait for those in flight; how many did not finish in time.
+
+        Those are refused then: a body that trickles must not keep the server from ending.
+        """
         self._closing = True
         if self._in_flight:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._empty.wait(), seconds)
-        return self._in_flight
+        late = [task for task in self._in_flight if task is not None]
+        for task in late:
+            task.cancel()
+        return len(late)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -78,26 +107,48 @@ class Door:
 
         async def told(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
+                note.answered = True
                 note.status = message["status"]
                 message["headers"] = [*message["headers"], request_id]
             await send(message)
 
-        self._in_flight += 1
+        async def heard() -> MutableMapping[str, Any]:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                note.cut_short = True
+            elif not note.first_chunk:
+                note.first_chunk = message.get("body", b"")
+            return message
+
+        task = asyncio.current_task()
+        self._in_flight.add(task)
         try:
-            refusal = self._look(scope)
+            refusal = Unavailable() if self._closing else self._look(scope)
             if refusal is None:
-                await self._app(scope, receive, told)
-            else:
+                refusal = await self._let_in(scope, heard, told, note)
+            if refusal is not None:
                 await self._refuse(refusal, note, told)
         finally:
-            self._in_flight -= 1
+            self._in_flight.discard(task)
             if self._closing and not self._in_flight:
                 self._empty.set()
             self._count(scope["method"], note, (time.perf_counter() - started) * 1000)
 
+    async def _let_in(
+        self, scope: Scope, receive: Receive, send: Send, note: Note
+    ) -> Refusal | None:
+        """Let the application answer; how to refuse when it did not."""
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            if note.answered or not self._closing:
+                raise
+            return Unavailable()  # the server stops, and no time is left
+        if not note.answered:  # Falcon leaves when nothing of a body arrives
+            return RequestMalformed("its body is cut short")
+        return None
+
     def _look(self, scope: Scope) -> Refusal | None:
-        if self._closing:
-            return Unavailable()
         host = None
         seen = set()
         for name, value in scope["headers"]:
@@ -111,14 +162,16 @@ class Door:
                 seen.add(name)
                 if name == b"content-length" and int(value) > BODY_BYTES:
                     return BodyTooLarge()
-            elif name == b"content-encoding" and value != b"identity":
+            elif name in _CODINGS and value.lower() != _CODINGS[name]:
                 return RequestMalformed("send the body without compression")
         if host is None or _name(host) not in self._hosts:
             return RequestMalformed("the Host header names no host of this server")
+        if "//" in scope["path"] or b"%2f" in scope["raw_path"].lower():
+            return PathUnknown()  # what a proxy in front would not take for the same path
         return None
 
     async def _refuse(self, refusal: Refusal, note: Note, send: Send) -> None:
-        status, body = self._envelope(refusal)
+        status, note.code, body = self._envelope(refusal)
         note.refusal = type(refusal).__name__
         headers = [
             (b"content-type", b"application/json"),

@@ -33,6 +33,7 @@ class Metrics:
             registry=self.registry,
         )
         self._known: dict[tuple[str, str], Summary] = {}
+        self._known_refusals: dict[str, Counter] = {}
 
     def answered(self, route: str, status: int, milliseconds: float) -> None:
         key = (route, "success" if status < 400 else "failure")
@@ -42,7 +43,10 @@ class Metrics:
         child.observe(milliseconds)
 
     def refused(self, name: str) -> None:
-        self._refusals.labels(name).inc()
+        child = self._known_refusals.get(name)
+        if child is None:
+            child = self._known_refusals[name] = self._refusals.labels(name)
+        child.inc()
 
     def as_text(self) -> str:
         """Prometheus' text format."""

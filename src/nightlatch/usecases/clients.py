@@ -16,13 +16,13 @@ from nightlatch.domain.clients import (
 from nightlatch.domain.clients import Token as StoredToken
 from nightlatch.domain.errors import (
     AdminOnly,
-    AdminStays,
+    ClientUnknown,
     LoginRefused,
     PasswordChangeRequired,
     TokenRefused,
     UserUnknown,
 )
-from nightlatch.ports import World, bound_to
+from nightlatch.ports import UserChange, World, bound_to
 
 _TOKEN_HEAD = "eyJ0eXAiOiJvcGFxdWUifQ"  # noqa: S105 - base64url of {"typ":"opaque"}, the same in every token
 
@@ -47,6 +47,14 @@ async def add_client(world: World, name: str) -> Client:
     return client
 
 
+async def find_client(world: World, name: str) -> Client:
+    """Raises ClientUnknown."""
+    client = await world.store.client(name)
+    if client is None:
+        raise ClientUnknown
+    return client
+
+
 async def log_in(
     world: World, client: str, username: str, password: str, new_password: str | None
 ) -> tuple[str, StoredToken]:
@@ -68,16 +76,14 @@ async def log_in(
         if known is None:
             await place.matches(None, password, bound)
             raise LoginRefused
-        paid = await world.store.update_user(
-            client, username, lambda u: UserDecision(u.pay_login(now))
-        )
+        paid = await _update(world, known, lambda u: UserDecision(u.pay_login(now)))
         if not await place.matches(paid.verifier, password, bound):
             wrong = Event(Kind.LOGIN_WRONG, paid.full_name, now)
-            await world.store.update_user(client, username, lambda u: UserDecision(u, (wrong,)))
+            await _update(world, known, lambda u: UserDecision(u, (wrong,)))
             raise LoginRefused
         changes = new_password is not None and new_password != password
         if paid.must_change and not changes:
-            await world.store.update_user(client, username, lambda u: UserDecision(u.logged_in()))
+            await _update(world, known, lambda u: UserDecision(u.logged_in()))
             raise PasswordChangeRequired
         verifier = (
             await place.make(new_password, bound)
@@ -89,15 +95,28 @@ async def log_in(
     changed = Event(Kind.PASSWORD_CHANGED, paid.full_name, now)
 
     def logged_in(user: User) -> UserDecision:
-        if user.verifier != paid.verifier:
+        if not _same(world, user.verifier, paid.verifier, bound):
             raise LoginRefused  # changed by somebody else while this ran
         user = user.logged_in()
         if changes:
             return UserDecision(user.with_password(verifier), (changed,), token, end_tokens=True)
         return UserDecision(user, token=token)
 
-    await world.store.update_user(client, username, logged_in)
+    await _update(world, known, logged_in)
     return text, token
+
+
+def _same(world: World, one: bytes, other: bytes, bound: str) -> bool:
+    """Whether two sealed verifiers hold the same: a rotation of keys seals them anew."""
+    return one == other or world.keys.unseal(one, bound) == world.keys.unseal(other, bound)
+
+
+async def _update(world: World, known: User, change: UserChange) -> User:
+    """As the store's, for somebody who is logging in."""
+    try:
+        return await world.store.update_user(known.client, known.username, change)
+    except UserUnknown as gone:  # removed while this ran
+        raise LoginRefused from gone
 
 
 async def authenticate(world: World, client: str, token: str) -> Session:
@@ -173,8 +192,7 @@ async def remove_user(world: World, by: User, username: str) -> None:
         AdminStays: the admin account cannot be removed.
         UserUnknown: no such user.
     """
-    if username == ADMIN:
-        raise AdminStays
+    (await find_user(world, by, username)).refuse_removal()
     event = Event(Kind.USER_REMOVED, by.full_name, world.clock.now(), (("username", username),))
     await world.store.remove_user(by.client, username, (event,))
 

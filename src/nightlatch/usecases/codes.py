@@ -1,9 +1,11 @@
 """Registration codes on their way to a phone, and what the handset shows."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from nightlatch.ports import CodeSender, World, bound_to
+from nightlatch.domain.limits import SEND_SECONDS
+from nightlatch.ports import CodeSender, OutboxMessage, World, bound_to
 
 _LEASE = timedelta(seconds=60)
 _FIRST_PAUSE = timedelta(seconds=1)
@@ -29,21 +31,25 @@ class ReceivedCode:
 async def deliver(world: World, sender: CodeSender) -> int:
     """Send what is due; returns how many messages arrived.
 
-    One that fails is tried again, later and later, until its code expires.
-    Nothing about the code or its budget changes with the sending.
+    One that fails, or takes longer than SEND_SECONDS, is tried again, later and
+    later, until its code expires. None waits for another. Nothing about the code
+    or its budget changes with the sending.
     """
     now = world.clock.now()
-    arrived = 0
-    for waiting in await world.store.lease(now, now + _LEASE, _AT_ONCE):
-        try:
+    due = await world.store.lease(now, now + _LEASE, _AT_ONCE)
+    return sum(await asyncio.gather(*(_send(world, sender, waiting) for waiting in due)))
+
+
+async def _send(world: World, sender: CodeSender, waiting: OutboxMessage) -> bool:
+    try:
+        async with asyncio.timeout(SEND_SECONDS):
             await sender.send(waiting)
-        except Exception:  # noqa: BLE001 - a sender may fail in any way; the message stays
-            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(waiting.attempts, 10))
-            await world.store.postpone(waiting.key, world.clock.now() + pause)
-        else:
-            await world.store.sent(waiting.key)
-            arrived += 1
-    return arrived
+    except Exception:  # noqa: BLE001 - a sender may fail in any way; the message stays
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(waiting.attempts, 10))
+        await world.store.postpone(waiting.key, world.clock.now() + pause)
+        return False
+    await world.store.sent(waiting.key)
+    return True
 
 
 async def handset(world: World, e164: str) -> list[ReceivedCode]:

@@ -3,6 +3,7 @@
 from nightlatch.domain import two_step
 from nightlatch.domain.clients import User
 from nightlatch.domain.errors import ParameterInvalid
+from nightlatch.domain.numbers import Decision, Number
 from nightlatch.ports import World, bound_to
 from nightlatch.usecases.registration import held_number
 
@@ -28,10 +29,12 @@ async def turn_on(world: World, user: User, pin: str) -> None:
             unchanged_since = current.version
         verifier = await place.make(pin, bound_to("pin", number.id))
     now = world.clock.now()
-    await world.store.update(
-        number.id,
-        lambda n: two_step.turn_on(n, pin, verifier, unchanged_since, user.full_name, now),
-    )
+
+    def change(n: Number) -> Decision:
+        n.refuse_others(user.client)
+        return two_step.turn_on(n, pin, verifier, unchanged_since, user.full_name, now)
+
+    await world.store.update(number.id, change)
 
 
 async def turn_off(world: World, user: User) -> None:
@@ -42,4 +45,9 @@ async def turn_off(world: World, user: User) -> None:
     """
     number = await held_number(world, user.client)
     now = world.clock.now()
-    await world.store.update(number.id, lambda n: two_step.turn_off(n, user.full_name, now))
+
+    def change(n: Number) -> Decision:
+        n.refuse_others(user.client)
+        return two_step.turn_off(n, user.full_name, now)
+
+    await world.store.update(number.id, change)

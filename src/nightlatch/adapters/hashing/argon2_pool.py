@@ -1,7 +1,8 @@
 """Argon2id in a pool of threads, one a core, made nicer than the event loop.
 
 A verifier is ``parameters | salt | hash``, sealed with the key ring for one
-owner. Memory is bounded by threads times the cost's memory.
+owner. Memory is bounded by threads times the cost's memory, and given back
+when nobody hashes.
 """
 
 import asyncio
@@ -15,11 +16,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Final
 
 from argon2.low_level import Type, hash_secret_raw
 
+from nightlatch.adapters.hashing.memory import give_back
 from nightlatch.domain.errors import Overloaded, Unavailable
 from nightlatch.domain.limits import HASH_PLACES
 from nightlatch.ports import Keys
@@ -32,6 +34,7 @@ _MOST_MEMORY = 65_536  # KiB; stored parameters beyond these bounds are not beli
 _MOST_PASSES = 10
 _MOST_LANES = 4
 _NICER = 10
+_IDLE = 1.0  # seconds without work after which memory is given back
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,8 @@ class Argon2Pool:
         done: asyncio.Future[bytes] = loop.create_future()
 
         def work() -> None:
+            if done.done():  # nobody waits any more, and the place is somebody else's
+                return
             try:
                 value = hash_secret_raw(
                     secret.encode(), salt, cost.passes, cost.memory, cost.lanes, _HASH, Type.ID
@@ -120,8 +125,15 @@ class Argon2Pool:
     def _run(self) -> None:
         with contextlib.suppress(OSError, AttributeError):  # not every system nices one thread
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICER)
-        while (work := self._work.get()) is not None:
+        while (work := self._next()) is not None:
             work()
+
+    def _next(self) -> Callable[[], None] | None:
+        try:
+            return self._work.get(timeout=_IDLE)
+        except Empty:
+            give_back()
+            return self._work.get()
 
 
 def _tell(

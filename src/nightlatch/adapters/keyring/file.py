@@ -6,11 +6,14 @@ hashes are derived and which never rotates.
 """
 
 import base64
+import fcntl
 import hmac
 import json
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, lru_cache
@@ -73,23 +76,24 @@ class KeyRing:
         self._ring = self._read()
         self._purposes: dict[str, bytes] = {}
         self._public = self._ring.signer.public_key()
-        self._verified = lru_cache(maxsize=4_096)(self._verify)
+        self._verified = lru_cache(maxsize=512)(self._verify)
 
     @classmethod
     def create(cls, path: Path, now: datetime) -> "KeyRing":
         """A new ring with one key. Raises KeyRingRefused when something is there already."""
-        if path.exists():
-            raise KeyRingRefused(f"{path} is there already; it is never replaced")
-        kid = _new_kid()
-        _write(
-            path,
-            _Ring(
-                secrets.token_bytes(_KEY),
-                {kid: secrets.token_bytes(_KEY)},
-                {kid: now.isoformat()},
-                kid,
-            ),
-        )
+        with _alone(path):
+            if path.exists():
+                raise KeyRingRefused(f"{path} is there already; it is never replaced")
+            kid = _new_kid()
+            _write(
+                path,
+                _Ring(
+                    secrets.token_bytes(_KEY),
+                    {kid: secrets.token_bytes(_KEY)},
+                    {kid: now.isoformat()},
+                    kid,
+                ),
+            )
         return cls(path)
 
     def fingerprint(self) -> str:
@@ -108,27 +112,30 @@ class KeyRing:
 
     def add_key(self, now: datetime) -> str:
         """Make a new key and seal with it from now on; the old ones still open. Returns its kid."""
-        ring = self._current()
-        kid = _new_kid()
-        _write(
-            self._path,
-            _Ring(
-                ring.registry,
-                {**ring.sealing, kid: secrets.token_bytes(_KEY)},
-                {**ring.created, kid: now.isoformat()},
-                kid,
-            ),
-        )
+        with _alone(self._path):
+            ring = self._current()
+            kid = _new_kid()
+            _write(
+                self._path,
+                _Ring(
+                    ring.registry,
+                    {**ring.sealing, kid: secrets.token_bytes(_KEY)},
+                    {**ring.created, kid: now.isoformat()},
+                    kid,
+                ),
+            )
         return kid
 
     def drop_keys(self, kids: set[str]) -> None:
-        """Forget these keys for ever; whatever they sealed is lost."""
-        ring = self._current()
-        left = {kid: key for kid, key in ring.sealing.items() if kid not in kids}
-        _write(
-            self._path,
-            _Ring(ring.registry, left, {kid: ring.created[kid] for kid in left}, ring.writable),
-        )
+        """Forget these keys for ever, but never the one that writes; what they sealed is lost."""
+        with _alone(self._path):
+            ring = self._current()
+            gone = kids - {ring.writable}
+            left = {kid: key for kid, key in ring.sealing.items() if kid not in gone}
+            _write(
+                self._path,
+                _Ring(ring.registry, left, {kid: ring.created[kid] for kid in left}, ring.writable),
+            )
 
     def seal(self, plain: bytes, bound_to: str) -> bytes:
         ring = self._current()
@@ -170,7 +177,11 @@ class KeyRing:
         try:
             info = self._path.stat()
             if self._seen != (info.st_ino, info.st_mtime_ns):
-                self._ring = self._read()
+                ring = self._read()
+                if ring.registry != self._ring.registry:
+                    self._seen = None
+                    raise KeyRingRefused(f"the key ring {self._path} is another one now")
+                self._ring = ring
         except (OSError, KeyRingRefused) as error:
             raise Unavailable from error
         return self._ring
@@ -192,7 +203,8 @@ class KeyRing:
                 {key["kid"]: key["created"] for key in found["sealing"]},
                 found["writable"],
             )
-            if ring.writable not in sealing or {len(k) for k in sealing.values()} != {_KEY}:
+            lengths = {len(key) for key in (ring.registry, *sealing.values())}
+            if ring.writable not in sealing or lengths != {_KEY}:
                 raise ValueError
         except FileNotFoundError as error:
             raise KeyRingRefused(
@@ -209,6 +221,17 @@ class KeyRing:
 
 def _new_kid() -> str:
     return secrets.token_hex(_KID // 2)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep every other process from changing the key ring meanwhile."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _write(path: Path, ring: _Ring) -> None:

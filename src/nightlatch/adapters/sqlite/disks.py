@@ -1,5 +1,6 @@
 """Refusing disks on which SQLite's locks and its log do not work."""
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ def network_filesystem(path: Path, mountinfo: str) -> str | None:
     target = str(path.resolve())
     for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
-        point = before.split(" ")[4].replace("\\040", " ")
+        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), before.split(" ")[4])
         if (target + "/").startswith(point.rstrip("/") + "/") and len(point) >= len(best):
             best, found = point, after.split(" ")[0]
     return found if found in _NETWORK else None

@@ -168,6 +168,13 @@ def link_to_row(link: Link) -> Row:
 
 
 def link_from_row(row: Row) -> Link:
+    """Raises ValueError when the row was changed so that it is no link any more."""
     subject, seq, at, kind, by, details, hash_ = row
-    pairs = tuple((name, value) for name, value in json.loads(details))
-    return Link(subject, seq, Event(Kind(kind), by, moment(at), pairs), hash_)
+    try:
+        pairs = tuple((name, value) for name, value in json.loads(details))
+        event = Event(Kind(kind), by, moment(at), pairs)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise ValueError("not an event") from error
+    if not (isinstance(by, str) and isinstance(seq, int) and isinstance(hash_, bytes)):
+        raise ValueError("not a link")  # noqa: TRY004 - a value in the database, not of a caller
+    return Link(subject, seq, event, hash_)

@@ -3,12 +3,13 @@
 import contextlib
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from nightlatch.adapters.sqlite import rows
+from nightlatch.adapters.sqlite.changes import Changes
 from nightlatch.adapters.sqlite.rows import micros, moment
 from nightlatch.adapters.sqlite.schema import migrate
 from nightlatch.adapters.sqlite.writer import StoreRefused, Writer, connect
@@ -29,11 +30,17 @@ from nightlatch.domain.numbers import CodeMessage, Decision, Number
 from nightlatch.ports import Change, HandsetMessage, OutboxMessage, SealedValue, UserChange
 
 _NUMBER: Final = f"SELECT {', '.join(rows.NUMBER_COLUMNS)} FROM numbers "  # noqa: S608 - constants
+_NUMBER_BY_ID: Final = _NUMBER + "WHERE id = ?"
+_NUMBER_BY_E164: Final = _NUMBER + "WHERE e164 = ?"
 _USER: Final = f"SELECT {', '.join(rows.USER_COLUMNS)} FROM users "  # noqa: S608 - constants
 _SESSION: Final = (
     f"SELECT {', '.join('u.' + column for column in rows.USER_COLUMNS)}, t.expires_at "  # noqa: S608
     "FROM tokens t JOIN users u ON u.client = t.client AND u.username = t.username "
-    "WHERE t.hash = ? AND t.client = ? AND t.expires_at > ?"
+    "WHERE t.hash = ? AND t.client = ?"
+)
+_NUMBER_PENDING: Final = _NUMBER + "WHERE pending_client = ? ORDER BY pending_sent_at DESC LIMIT 1"
+_HOLDS: Final = (
+    "SELECT n.holder IS c.name FROM clients c JOIN numbers n ON n.id = c.number WHERE c.name = ?"
 )
 _LINK: Final = "SELECT subject, seq, at, kind, by, details, hash FROM audit "
 _SEALED: Final = {  # place -> table, column, owner, rows of the owner ?1
@@ -47,6 +54,8 @@ _SEALED: Final = {  # place -> table, column, owner, rows of the owner ?1
     "code": ("outbox", "sealed", "number", "number = CAST(?1 AS INTEGER)"),
     "handset": ("handset", "sealed", "number", "number = CAST(?1 AS INTEGER)"),
 }
+T = TypeVar("T")
+_MOST_REMEMBERED: Final = 10_000
 
 
 class SqliteStore:
@@ -60,38 +69,40 @@ class SqliteStore:
         """
         self.path = path
         self._audit_key = audit_key
-        _create(path)
+        self._closed = False
+        self._known: dict[Hashable, Any] = {}
+        self._known_at = b""
         try:
-            self._writer = Writer(path)
-            self._reader = connect(path, readonly=True)
+            _create(path)
             migrating = connect(path)
             try:
                 migrate(migrating)
             finally:
                 migrating.close()
-        except sqlite3.Error as error:
+            self._reader = connect(path, readonly=True)
+            self._writer = Writer(path)
+            self._changes = Changes.of(path)
+        except (sqlite3.Error, OSError) as error:
             raise StoreRefused(f"{path} cannot be opened as a database: {error}") from error
 
     def close(self) -> None:
         """Finish what is queued and close. Idempotent."""
-        self._writer.close()
-        self._reader.close()
+        if not self._closed:
+            self._closed = True
+            self._writer.close()
+            self._reader.close()
+            self._changes.release()
 
     # Numbers
 
     async def number(self, id: str) -> Number | None:
-        row = self._one(_NUMBER + "WHERE id = ?", (int(id),))
-        return None if row is None else rows.number_from_row(row)
+        return self._remembered(("id", id), lambda: self._number(_NUMBER_BY_ID, int(id)))
 
     async def number_by_e164(self, e164: str) -> Number | None:
-        row = self._one(_NUMBER + "WHERE e164 = ?", (e164,))
-        return None if row is None else rows.number_from_row(row)
+        return self._remembered(("e164", e164), lambda: self._number(_NUMBER_BY_E164, e164))
 
     async def number_pending_for(self, client: str) -> Number | None:
-        row = self._one(
-            _NUMBER + "WHERE pending_client = ? ORDER BY pending_sent_at DESC LIMIT 1", (client,)
-        )
-        return None if row is None else rows.number_from_row(row)
+        return self._number(_NUMBER_PENDING, client)
 
     async def numbers(self, after: str = "", limit: int = 1_000) -> Sequence[Number]:
         found = self._all(_NUMBER + "WHERE e164 > ? ORDER BY e164 LIMIT ?", (after, limit))
@@ -137,7 +148,7 @@ class SqliteStore:
 
     def _decide(self, connection: sqlite3.Connection, id: int, change: Change) -> Decision:
         """Apply *change* to one number inside the step that is under way."""
-        before = connection.execute(_NUMBER + "WHERE id = ?", (id,)).fetchone()
+        before = connection.execute(_NUMBER_BY_ID, (id,)).fetchone()
         if before is None:
             raise NumberUnknown
         decision = change(rows.number_from_row(before))
@@ -171,6 +182,13 @@ class SqliteStore:
             "SELECT name, created_at, number, shards FROM clients WHERE name = ?", (name,)
         )
         return None if row is None else _client(row)
+
+    async def holds(self, client: str) -> bool | None:
+        def read() -> bool | None:
+            row = self._one(_HOLDS, (client,))
+            return None if row is None else bool(row[0])
+
+        return self._remembered(("holds", client), read)
 
     async def clients(self) -> Sequence[Client]:
         found = self._all("SELECT name, created_at, number, shards FROM clients ORDER BY name", ())
@@ -268,10 +286,14 @@ class SqliteStore:
         await self._writer.run(work)
 
     async def session(self, client: str, token_hash: bytes, now: datetime) -> Session | None:
-        row = self._one(_SESSION, (token_hash, client, micros(now)))
-        if row is None:
-            return None
-        return Session(rows.user_from_row(row[:-1]), token_hash, moment(row[-1]))
+        def read() -> Session | None:
+            row = self._one(_SESSION, (token_hash, client))
+            if row is None:
+                return None
+            return Session(rows.user_from_row(row[:-1]), token_hash, moment(row[-1]))
+
+        found = self._remembered(("session", client, token_hash), read)
+        return found if found is not None and now < found.expires_at else None
 
     async def end_session(self, token_hash: bytes) -> None:
         await self._execute("DELETE FROM tokens WHERE hash = ?", (token_hash,))
@@ -374,31 +396,38 @@ class SqliteStore:
         return await self._writer.run(work)
 
     async def sent(self, key: str) -> None:
-        await self._execute("DELETE FROM outbox WHERE key = ?", (key,))
+        if self._one("SELECT 1 FROM outbox WHERE key = ?", (key,)) is not None:
+            await self._execute("DELETE FROM outbox WHERE key = ?", (key,))
 
     async def postpone(self, key: str, due_at: datetime) -> None:
         await self._execute("UPDATE outbox SET due_at = ? WHERE key = ?", (micros(due_at), key))
 
     async def put_on_handset(self, key: str, message: HandsetMessage) -> None:
-        await self._execute(
-            "INSERT OR IGNORE INTO handset"
-            " (key, number, e164, method, sealed, received_at, expires_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                key,
-                int(message.number),
-                message.e164,
-                message.method,
-                message.sealed,
-                micros(message.received_at),
-                micros(message.expires_at),
-            ),
+        values = (
+            key,
+            int(message.number),
+            message.e164,
+            message.method,
+            message.sealed,
+            micros(message.received_at),
+            micros(message.expires_at),
         )
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT OR IGNORE INTO handset"
+                " (key, number, e164, method, sealed, received_at, expires_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                values,
+            )
+            connection.execute("DELETE FROM outbox WHERE key = ?", (key,))
+
+        await self._writer.run(work)
 
     async def handset(self, e164: str, now: datetime) -> Sequence[HandsetMessage]:
         found = self._all(
             "SELECT e164, method, number, sealed, received_at, expires_at FROM handset"
-            " WHERE e164 = ? AND expires_at > ? ORDER BY received_at DESC",
+            " WHERE e164 = ? AND expires_at > ? ORDER BY expires_at DESC, received_at DESC",
             (e164, micros(now)),
         )
         return [
@@ -444,7 +473,8 @@ class SqliteStore:
         counts: dict[str, int] = {}
         for table, column, *_ in _SEALED.values():
             for kid, count in self._all(
-                f"SELECT substr({column}, 2, 8), count(*) FROM {table}"  # noqa: S608 - constants
+                f"SELECT substr(CAST({column} AS BLOB), 2, 8), count(*)"  # noqa: S608 - constants
+                f" FROM {table}"
                 f" WHERE {column} IS NOT NULL GROUP BY 1",
                 (),
             ):
@@ -460,7 +490,8 @@ class SqliteStore:
             connection.execute("DELETE FROM outbox WHERE expires_at <= ?", (at,))
             connection.execute(
                 "INSERT INTO meta (key, value) VALUES ('latest_time', ?) ON CONFLICT (key)"
-                " DO UPDATE SET value = max(CAST(value AS INTEGER), excluded.value)",
+                " DO UPDATE SET"
+                " value = max(CAST(value AS INTEGER), CAST(excluded.value AS INTEGER))",
                 (at,),
             )
 
@@ -504,15 +535,23 @@ class SqliteStore:
         """A consistent copy while others go on writing; *progress* hears pages left and total.
 
         Raises:
-            StoreRefused: there is something at *path* already.
+            StoreRefused: there is something at *path* already, or it cannot be written.
         """
         if path.exists():
             raise StoreRefused(f"{path} is there already; name a new file")
-        _create(path)
+        try:
+            _create(path)
+        except OSError as error:
+            raise StoreRefused(f"{path} cannot be written: {error.strerror}") from error
         source, target = connect(self.path, readonly=True), connect(path)
         try:
             target.execute("PRAGMA journal_mode = DELETE")
+            source.execute("BEGIN")  # one snapshot; without it every write begins the copy anew
+            source.execute("SELECT count(*) FROM meta").fetchone()
             source.backup(target, pages=500, progress=lambda _, left, total: progress(left, total))
+        except sqlite3.Error as error:
+            path.unlink()  # half a copy is worse than none
+            raise StoreRefused(f"{path} cannot be written: {error}") from error
         finally:
             source.close()
             target.close()
@@ -520,10 +559,27 @@ class SqliteStore:
     def faults(self) -> list[str]:
         """What SQLite's own integrity check finds."""
         found = self._all("PRAGMA integrity_check", ()) + [
-            f"a row of {table} points nowhere"
+            (f"a row of {table} points nowhere",)
             for table, *_ in self._all("PRAGMA foreign_key_check", ())
         ]
         return [str(row[0]) for row in found if row != ("ok",)]
+
+    def _number(self, sql: str, value: int | str) -> Number | None:
+        row = self._one(sql, (value,))
+        return None if row is None else rows.number_from_row(row)
+
+    def _remembered(self, key: Hashable, read: Callable[[], T | None]) -> T | None:
+        """What *read* returns, or returned since the last commit of anybody."""
+        now = self._changes.seen()
+        if now != self._known_at or len(self._known) > _MOST_REMEMBERED:
+            self._known = {}
+            self._known_at = now
+        found: T | None = self._known.get(key)
+        if found is None:
+            found = read()
+            if found is not None:
+                self._known[key] = found
+        return found
 
     def _one(self, sql: str, values: tuple[Any, ...]) -> Any:
         try:

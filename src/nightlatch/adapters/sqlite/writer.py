@@ -1,6 +1,7 @@
 """One thread that writes: the changes of one moment share one commit, each in its own savepoint."""
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -121,18 +122,19 @@ class Writer:
             for job in batch:
                 job.error = Unavailable()
                 job.error.__cause__ = error
-            if connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
                 connection.execute("ROLLBACK")
 
     def _step(self, job: _Job) -> None:
-        """One savepoint. A database error spoils the whole batch: better 503 than half a truth."""
+        """One savepoint. When the database fails the whole batch does: better 503 than half
+        a truth. A broken constraint is one step's own affair."""
         connection = self._connection
         connection.execute("SAVEPOINT step")
         try:
             job.value = job.work(connection)
-        except sqlite3.Error:
-            raise
-        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+        except Exception as error:
+            if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError):
+                raise
             connection.execute("ROLLBACK TO step")
             job.error = error
         connection.execute("RELEASE step")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import update_wrapper
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
@@ -63,6 +63,8 @@ def _run(parts: Parts, work: Coroutine[Any, Any, T]) -> T:
         _stop(words.of(refusal))
     except (SettingRefused, parts.start_refused) as refused:
         _stop(str(refused))
+    except OSError as error:
+        _stop(f"{error.filename or 'the system'}: {error.strerror}")
     raise SystemExit(REFUSED)
 
 
@@ -109,14 +111,13 @@ def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
         if one.name in ("data", "api_key"):  # --data is everywhere; a key is no argument
             continue
         name = f"--{one.name.replace('_', '-')}"
-        unit = f" ({one.metadata['unit']})" if one.metadata["unit"] else ""
-        says = f"{one.metadata['says']}{unit} [{one.metadata['env']}]"
+        says = f"{one.metadata['says']} [{one.metadata['env']}]"
         if isinstance(one.default, bool):
             command = click.option(name, one.name, flag_value=True, default=None, help=says)(
                 command
             )
         else:
-            kind = int if isinstance(one.default, int) else str
+            kind = int if one.type is int else Path if Path in get_args(one.type) else str
             command = click.option(name, one.name, type=kind, help=says)(command)
     return command
 
@@ -126,7 +127,10 @@ def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
 @_settings_options
 @click.pass_context
 def serve(context: click.Context, /, data: Path | None, **chosen: Any) -> None:
-    """Serve the API; the first start sets everything up and says how to begin."""
+    """Serve the API.
+
+    The first start sets everything up and says how to begin.
+    """
     parts: Parts = context.obj
 
     async def run() -> None:
@@ -152,13 +156,14 @@ def serve(context: click.Context, /, data: Path | None, **chosen: Any) -> None:
 def _welcome(settings: Settings, number: Number, *, first: bool) -> str:
     lines = [f"Nightlatch {__version__} serves the On-Premises API at {settings.origin}/v1"]
     if first:
+        us = "nightlatch" if Path(sys.argv[0]).is_absolute() else sys.argv[0]  # as it was called
         flag = "" if settings.data == Settings().data else f" --data {settings.data}"
         lines += [
             "",
-            f"  first login   {ADMIN} / {FACTORY_PASSWORD}, to be changed with it",
+            f"  first login   {ADMIN} / {FACTORY_PASSWORD}; it must bring a `new_password`",
             f"  number        {number.e164} ({number.name})",
-            f"  certificate   nightlatch numbers certificate {number.e164}{flag}",
-            f"  codes         nightlatch codes {number.e164}{flag}",
+            f"  certificate   {us} numbers certificate {number.e164}{flag}",
+            f"  codes         {us} codes {number.e164}{flag}",
             f"  key ring      {settings.keyring_file}",
             "                keep a copy elsewhere: without it nothing stored can be opened",
         ]
@@ -171,9 +176,9 @@ def _welcome(settings: Settings, number: Number, *, first: bool) -> str:
 @click.option("--color/--no-color", default=None, help="Colours; by default on a terminal.")
 @click.pass_context
 def demo(context: click.Context, /, color: bool | None) -> None:
-    """Play the whole story against a throw-away server and print every exchange.
+    """Play the whole story against a throw-away server.
 
-    Exits with 0 only if each step ended as it should.
+    Prints every exchange. Exits with 0 when each step ended as it should, else with 3.
     """
     parts: Parts = context.obj
 
@@ -241,7 +246,10 @@ async def numbers_show(house: House, number: str, as_json: bool) -> None:
 @click.argument("number")
 @_with_house
 async def numbers_certificate(house: House, number: str) -> None:
-    """Print the number's verified-name certificate, one line of base64."""
+    """Print the number's certificate.
+
+    It is the verified-name certificate, one line of base64, that registering needs as `cert`.
+    """
     click.echo(await numbers.certificate(house.world, spell_whole(number)[0]))
 
 
@@ -283,10 +291,7 @@ def clients_() -> None:
 async def clients_add(house: House, name: str) -> None:
     """Add a client, served at /clients/NAME/v1."""
     await clients.add_client(house.world, name)
-    click.echo(
-        f"added {name}: {house.settings.origin}{_base(name)}, "
-        f"first login {ADMIN} / {FACTORY_PASSWORD}"
-    )
+    click.echo(f"added {name}, served at {_base(name)}; first login {ADMIN} / {FACTORY_PASSWORD}")
 
 
 @clients_.command("list")
@@ -323,7 +328,10 @@ def users_() -> None:
 @click.argument("username", default=ADMIN)
 @_with_house
 async def users_reset_password(house: House, client: str, username: str) -> None:
-    """Set USERNAME's password back to the factory one and end all its tokens."""
+    """Set a user's password back to the factory one.
+
+    USERNAME is `admin` unless given. Ends all tokens of the user.
+    """
     await clients.reset_password(house.world, client, username)
     click.echo(f"{client}/{username} logs in with {FACTORY_PASSWORD} once more, and must change it")
 
@@ -376,7 +384,10 @@ def keys_() -> None:
 @_json
 @_with_house
 async def keys_list(house: House, as_json: bool) -> None:
-    """List the sealing keys and how much each of them seals. Prints no key."""
+    """List the sealing keys and how much each of them seals.
+
+    Prints no key.
+    """
     found = [
         {
             "kid": key.kid,
@@ -393,7 +404,10 @@ async def keys_list(house: House, as_json: bool) -> None:
 @click.option("--drop-old", is_flag=True, help="Forget old keys; older backups cannot be opened.")
 @_with_house
 async def keys_rotate(house: House, drop_old: bool) -> None:
-    """Make a new key and seal everything with it. No PIN is needed; servers go on running."""
+    """Make a new key and seal everything with it.
+
+    No PIN is needed, and servers go on running.
+    """
     with output.progress("sealing anew") as tell:
         kid, done, unreadable = await house.rotate(tell, drop_old=drop_old)
     click.echo(f"new key {kid}; {done} values sealed anew")
@@ -427,8 +441,12 @@ async def audit_show(house: House, number: str | None, last: int, as_json: bool)
 @audit_.command("verify")
 @_with_house
 async def audit_verify(house: House) -> None:
-    """Check every chain; exits with 3 when one was changed."""
-    count, broken = await verify(house.world)
+    """Check every chain of events.
+
+    Exits with 3 when one was changed.
+    """
+    with output.progress("checking chains") as tell:
+        count, broken = await verify(house.world, tell)
     for one in broken:
         click.echo(f"{one.subject}: does not hold from event {one.seq} on", err=True)
     if broken:
@@ -464,7 +482,10 @@ def _line(link: Link) -> dict[str, Any]:
 @click.argument("file", type=Path)
 @_with_house
 async def backup(house: House, file: Path) -> None:
-    """Copy the database to FILE while the server runs. Keep the key ring elsewhere."""
+    """Copy the database to FILE.
+
+    The server may go on running. The key ring is not copied; keep a copy of it elsewhere.
+    """
     with output.progress("copying") as tell:
         house.backup(file, lambda left, total: tell(total - left, total))
     click.echo(f"copied to {file}; the key ring {house.settings.keyring_file} is not in it")
@@ -473,8 +494,12 @@ async def backup(house: House, file: Path) -> None:
 @cli.command("check")
 @_with_house
 async def check(house: House) -> None:
-    """Check database, audit trail and key ring; exits with 3 when something is wrong."""
-    faults = await house.faults()
+    """Check database, audit trail and key ring.
+
+    Exits with 3 when something is wrong.
+    """
+    with output.progress("checking") as tell:
+        faults = await house.faults(tell)
     for fault in faults:
         click.echo(fault, err=True)
     if faults:

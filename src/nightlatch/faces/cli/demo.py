@@ -51,6 +51,7 @@ class _Story:
         self.say = say
         self.good = True
         self.tokens: dict[str, str] = {}
+        self.explained: set[str] = set()
 
     async def owner_moves_in(self) -> None:
         self.title("The owner registers the number and sets a PIN")
@@ -159,9 +160,23 @@ class _Story:
         )
         shown = "" if body is None else " " + json.dumps(body | _short(body), ensure_ascii=False)
         self.say(click.style(f"  {method} {client}{path}", bold=True) + shown)
-        self.say(f"    {answer.status} {answer.told}")
+        self.say(f"    {answer.status} {self.told(answer)}")
         self.judge(answer.status == status, why)
         return answer
+
+    def told(self, answer: "_Answer") -> str:
+        """The part of the answer that tells the story; each code is explained once."""
+        if "errors" in answer.body:
+            error = answer.body["errors"][0]
+            short = f"{error['code']} {error['title']}"
+            if error["details"] in self.explained:
+                return short
+            self.explained.add(error["details"])
+            return f"{short}: {error['details']}"
+        rest = {name: value for name, value in answer.body.items() if name != "meta"}
+        if "users" in rest:
+            rest["users"] = [{**user, "token": user["token"][:12] + "…"} for user in rest["users"]]
+        return json.dumps(rest, ensure_ascii=False)
 
     def judge(self, good: bool, why: str) -> None:
         self.good = self.good and good
@@ -183,17 +198,6 @@ class _Answer:
     status: int
     retry_after: str
     body: dict[str, Any]
-
-    @property
-    def told(self) -> str:
-        """The part of the body that tells the story."""
-        if "errors" in self.body:
-            error = self.body["errors"][0]
-            return f"{error['code']} {error['title']}: {error['details']}"
-        rest = {name: value for name, value in self.body.items() if name != "meta"}
-        if "users" in rest:
-            rest["users"] = [{**user, "token": user["token"][:12] + "…"} for user in rest["users"]]
-        return json.dumps(rest, ensure_ascii=False)
 
 
 def _short(body: dict[str, str]) -> dict[str, str]:

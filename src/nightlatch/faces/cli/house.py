@@ -37,7 +37,7 @@ class House(Protocol):
     def backup(self, path: Path, progress: Progress) -> None:
         """A copy of the database at *path*; the key ring is not in it."""
 
-    async def faults(self) -> list[str]:
+    async def faults(self, progress: Progress) -> list[str]:
         """Everything that is wrong with the folder, in sentences."""
 
     async def key_list(self) -> Sequence[tuple[Key, int]]:

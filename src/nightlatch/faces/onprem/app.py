@@ -48,6 +48,7 @@ from nightlatch.usecases import clients
 _LONGEST_TOKEN = 256
 _LONGEST_LOGIN = 1_024
 _JSON = "application/json"
+_ALIVE = b'{"status":"alive"}'
 Responder = Callable[..., Coroutine[Any, Any, None]]
 
 
@@ -72,9 +73,11 @@ class OnPremises:
             app.add_route(f"/v1{path}", resource)
             app.add_route(f"/clients/{{client}}/v1{path}", resource)
         app.add_route("/metrics", self._resource(paths["/metrics"]))
+        app.add_route("/livez", self._resource({"GET": self._alive}))
         app.add_route("/openapi.json", self._resource({"GET": self._openapi}))
         app.add_route("/docs/errors/{code:int}", self._resource({"GET": self._error_page}))
         app.add_sink(self._refusing(PathUnknown()), "/")
+        app.add_error_handler(falcon.HTTPError, self._on_error)  # Falcon's own would win otherwise
         app.add_error_handler(Exception, self._on_error)
 
     def _resource(self, responders: dict[str, Responder]) -> object:
@@ -94,11 +97,13 @@ class OnPremises:
         return responder
 
     def _responder(self, route: Route) -> Responder:
+        name = route.name
+
         async def responder(
             req: Request, resp: Response, client: str = FIRST_CLIENT, username: str = ""
         ) -> None:
             note = note_of(req.scope)
-            note.route = route.name
+            note.route = name
             try:
                 call = await self._read(route, req, client, username)
                 note.client = client
@@ -138,11 +143,12 @@ class OnPremises:
         if route.access is Access.MONITOR and scheme == "apikey" and self._api_key:
             if not hmac.compare_digest(rest.strip().encode("utf-8", "replace"), self._api_key):
                 raise TokenRefused
+            await clients.find_client(self._world, client)
             return None
+        if scheme != "apikey" and "," in rest:
+            raise RequestMalformed("it carries more than one authorization")
         token = rest.strip()
         if scheme != "bearer" or not 0 < len(token) <= _LONGEST_TOKEN:
-            if "," in rest:
-                raise RequestMalformed("it carries more than one authorization")
             raise TokenRefused
         session = await clients.authenticate(self._world, client, token)
         if route.access is Access.ADMIN and session.user.role is not Role.ADMIN:
@@ -171,8 +177,11 @@ class OnPremises:
     ) -> None:
         note = note_of(req.scope)
         if isinstance(error, falcon.HTTPError):
-            not_found = error.status_code == 404
-            refusal = PathUnknown() if not_found else RequestMalformed("it is not valid HTTP")
+            refusal: Refusal = RequestMalformed("it is not valid HTTP")
+            if error.status_code == 404:
+                refusal = PathUnknown()
+            elif req.method not in falcon.constants.COMBINED_METHODS:
+                refusal = MethodNotAllowed()
             self._refuse(resp, refusal, note)
             return
         self._log.error(
@@ -183,6 +192,12 @@ class OnPremises:
             where=frames(error),
         )
         self._refuse(resp, None, note)
+
+    async def _alive(self, req: Request, resp: Response, **_: Any) -> None:
+        """Says that the process answers; looks at nothing else."""
+        note_of(req.scope).route = "GET_livez"
+        resp.data = _ALIVE
+        resp.content_type = _JSON
 
     async def _openapi(self, req: Request, resp: Response, **_: Any) -> None:
         note_of(req.scope).route = "GET_openapi"
@@ -223,10 +238,10 @@ def error_page(code: int) -> str:
 
 def _basic(authorization: str | None) -> tuple[str, str]:
     scheme, _, rest = (authorization or "").partition(" ")
-    if scheme.lower() != "basic":
-        raise LoginRefused
     if "," in rest:
         raise RequestMalformed("it carries more than one authorization")
+    if scheme.lower() != "basic":
+        raise LoginRefused
     try:
         if len(rest) > _LONGEST_LOGIN:
             raise LoginRefused
@@ -257,13 +272,17 @@ def _query(req: Request, route: Route) -> dict[str, str]:
 async def _body(req: Request) -> dict[str, Any]:
     if not req.content_length and "transfer-encoding" not in req.headers:
         return {}
+    note = note_of(req.scope)
+    if len(note.first_chunk) == req.content_length:  # most bodies come with the head
+        return read_body(note.first_chunk, req.content_type)
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            raw = await req.stream.read(BODY_BYTES + 1)
+        raw = await asyncio.wait_for(req.stream.read(BODY_BYTES + 1), BODY_SECONDS)
     except TimeoutError as error:
         raise RequestMalformed("its body did not arrive in time") from error
     except falcon.HTTPError as error:
         raise RequestMalformed("its body is cut short") from error
     if len(raw) > BODY_BYTES:
         raise BodyTooLarge
+    if note.cut_short:
+        raise RequestMalformed("its body is cut short")
     return read_body(raw, req.content_type)

@@ -73,6 +73,7 @@ ROWS: Final[dict[type[Refusal], Row]] = {
     e.ParameterInvalid: _row(400, 1009, lambda r: f"`{r.name}` must be {r.why}."),
     e.ParameterUnexpected: _row(400, 1010, lambda r: f"This call takes {r.why}."),
     e.UserExists: _row(400, 1014, "Unable to create user. Already exist?"),
+    e.ClientUnknown: _row(404, 1006, "There is no client with this name. Check the path."),
     e.UserUnknown: _row(404, 1006, "There is no user with this name. Check the spelling."),
     e.AdminStays: _row(
         403, 1005, "The admin account cannot be removed. Change its password instead."
@@ -157,7 +158,7 @@ BUG: Final = _row(
 """For what should never happen."""
 
 ELSEWHERE: Final[frozenset[type[Refusal]]] = frozenset(
-    {e.ClientExists, e.ClientUnknown, e.NumberExists, e.NumberUnknown}
+    {e.ClientExists, e.NumberExists, e.NumberUnknown}
 )
 """Refusals that no call of this face can meet; the command line words them."""
 

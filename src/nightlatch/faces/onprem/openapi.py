@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from nightlatch import __version__
 from nightlatch.domain import errors
+from nightlatch.domain.limits import HEADER_BYTES
 from nightlatch.faces.onprem.errors import ROWS
 from nightlatch.faces.onprem.routes import EVERY_ROUTE
 from nightlatch.faces.onprem.wire import Access, Route
@@ -135,4 +136,7 @@ def _responses(route: Route) -> dict[str, Any]:
             },
         )
         entry["description"] = ", ".join(filter(None, [entry["description"], f"{code} {title}"]))
+    responses["431"] = {
+        "description": f"The request's head has more than {HEADER_BYTES} bytes; without a body."
+    }
     return responses

@@ -195,11 +195,13 @@ def served(metrics: Metrics) -> tuple[Route, ...]:
         Route(
             "GET", "/health", health.health, Access.MONITOR,
             "Whether the client holds its number", {200: "The gateway status"},
+            refusals=(errors.ClientUnknown,),
         ),
         Route(
             "GET", "/metrics", health.metrics_of(metrics), Access.MONITOR,
             "Counters of this server, as JSON or for Prometheus", {200: "The metrics"},
             query=("format",),
+            refusals=(errors.ClientUnknown,),
         ),
     )  # fmt: skip
 
@@ -248,5 +250,6 @@ EVERY_ROUTE: Final[tuple[type[errors.Refusal], ...]] = (
     errors.RequestMalformed,
     errors.BodyTooLarge,
     errors.Unavailable,
+    errors.Overloaded,
     errors.MethodNotAllowed,
 )

@@ -4,6 +4,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final, NoReturn
 
 from nightlatch.domain.clients import Session
@@ -107,19 +108,20 @@ def with_meta(body: Mapping[str, Any] | None = None) -> dict[str, Any]:
 
 
 def encode(body: Any) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(body).encode()
 
 
 def envelope(refusal: Refusal | None, origin: str) -> tuple[Row, bytes]:
     """The answer to a refusal, or to a bug when there is none."""
     row = BUG if refusal is None else row_of(refusal)
-    error = {
-        "code": row.code,
-        "title": row.title,
-        "details": row.details(refusal),
-        "href": f"{origin}/docs/errors/{row.code}",
-    }
-    return row, encode({"meta": META, "errors": [error]})
+    return row, _envelope(row.code, row.title, row.details(refusal), origin)
+
+
+@lru_cache(maxsize=256)
+def _envelope(code: int, title: str, details: str, origin: str) -> bytes:
+    href = f"{origin}/docs/errors/{code}"
+    error = {"code": code, "title": title, "details": details, "href": href}
+    return encode({"meta": META, "errors": [error]})
 
 
 def read_body(raw: bytes, content_type: str | None) -> dict[str, Any]:
@@ -130,7 +132,7 @@ def read_body(raw: bytes, content_type: str | None) -> dict[str, Any]:
     """
     if not raw.strip():
         return {}
-    if content_type is not None:
+    if content_type not in (None, "application/json"):
         kind, _, parameters = content_type.partition(";")
         if kind.strip().lower() != "application/json":
             raise RequestMalformed("send the body as `Content-Type: application/json`")
@@ -159,16 +161,18 @@ def read_fields(body: Mapping[str, Any], fields: tuple[Field, ...]) -> dict[str,
     Raises:
         ParameterMissing, ParameterInvalid, ParameterUnexpected
     """
-    given = {}
+    found = {}
     for one in fields:
         value = body.get(one.name, _ABSENT)
-        if value is _ABSENT or (value == "" and one.empty_is_absent):
+        if value is _ABSENT or (one.empty_is_absent and value == ""):
             if one.required:
                 raise ParameterMissing(one.name)
         else:
-            given[one.name] = value
-    found = {one.name: one.read(given[one.name]) for one in fields if one.name in given}
-    if len(body) > len(fields) or body.keys() - {one.name for one in fields}:
+            found[one.name] = value
+    for one in fields:
+        if one.name in found:
+            found[one.name] = one.read(found[one.name])
+    if len(body) > len(found) and body.keys() - {one.name for one in fields}:
         names = ", ".join(f"`{one.name}`" for one in fields)
         raise ParameterUnexpected("body", f"only {names} in its body" if names else "no parameters")
     return found
@@ -199,4 +203,5 @@ def _refuse_constant(_: str) -> NoReturn:
     raise RequestMalformed("NaN and Infinity are not JSON")
 
 
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
