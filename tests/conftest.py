@@ -4,12 +4,21 @@ import io
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 
 from nightlatch import logs
 from nightlatch.bootstrap import House
 from tests.town import Town, a_house, a_town
+
+pytest.register_assert_rewrite("tests.contracts.checks")  # before any test imports it
+
+# The same examples in every run; for new ones: pytest --hypothesis-profile=default
+hypothesis.settings.register_profile(
+    "steady", deadline=None, derandomize=True, database=None, print_blob=True
+)
+hypothesis.settings.load_profile("steady")
 
 
 @pytest.fixture(autouse=True)

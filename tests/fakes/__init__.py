@@ -1,0 +1,1 @@
+"""Worlds that misbehave on purpose, each at a port."""
