@@ -1,0 +1,148 @@
+"""What goes into a row comes out of it, whatever it is."""
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nightlatch.adapters.sqlite import rows
+from nightlatch.adapters.sqlite.schema import migrate
+from nightlatch.domain.audit import Event, Kind, Link
+from nightlatch.domain.clients import Role, User
+from nightlatch.domain.codes import CodeBudget, Method, Pending
+from nightlatch.domain.guesses import Guesses, Paid
+from nightlatch.domain.numbers import Number, RegistrationBudget, TwoStep
+
+times = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31)).map(
+    lambda at: at.replace(tzinfo=UTC, fold=0)
+)
+texts = st.text(max_size=40)
+blobs = st.binary(max_size=60)
+counts = st.integers(0, 2**62)
+budgets = st.lists(times, max_size=12).map(tuple)
+
+pendings = st.builds(
+    Pending,
+    session=texts,
+    client=texts,
+    method=st.sampled_from(Method),
+    code_hash=blobs,
+    pin_version=counts,
+    sent_at=times,
+    checks=counts,
+    checked_at=st.none() | times,
+)
+numbers = st.builds(
+    Number,
+    id=st.integers(10**14, 10**15 - 1).map(str),
+    e164=st.from_regex(r"\+[1-9][0-9]{4,14}", fullmatch=True),
+    cc=st.from_regex(r"[1-9][0-9]{0,2}", fullmatch=True),
+    waba=texts,
+    name=texts,
+    serial=texts,
+    created_at=times,
+    holder=st.none() | texts,
+    registered_at=st.none() | times,
+    code_verified_at=st.none() | times,
+    two_step=st.builds(TwoStep, counts, st.none() | blobs),
+    guesses=st.builds(
+        Guesses,
+        ticket=counts,
+        run=counts,
+        forgiven=counts,
+        paid=st.lists(st.builds(Paid, counts, times), max_size=12).map(tuple),
+        since=st.none() | times,
+        locked=st.booleans(),
+    ),
+    registrations=st.builds(RegistrationBudget, budgets),
+    codes=st.builds(CodeBudget, budgets),
+    pending=st.none() | pendings,
+)
+users = st.builds(
+    User,
+    client=texts,
+    username=texts,
+    role=st.sampled_from(Role),
+    verifier=blobs,
+    must_change=st.booleans(),
+    wrong_logins=counts,
+    last_wrong_at=st.none() | times,
+)
+details = st.tuples(texts, texts | st.integers() | st.booleans())
+links = st.builds(
+    Link,
+    subject=texts,
+    seq=counts,
+    event=st.builds(
+        Event,
+        kind=st.sampled_from(Kind),
+        by=texts,
+        at=times,
+        details=st.lists(details, max_size=5).map(tuple),
+    ),
+    hash=blobs,
+)
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[sqlite3.Connection]:
+    """The real tables, because columns have a say in what comes back."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection)
+    yield connection
+    connection.close()
+
+
+def through(database: sqlite3.Connection, table: str, columns: tuple[str, ...], row: rows.Row):
+    names = ", ".join(columns)
+    marks = ", ".join("?" * len(row))
+    chain = ", audit_seq, audit_head" if table == "numbers" else ""
+    heads = ", 0, x''" if table == "numbers" else ""
+    database.execute(f"DELETE FROM {table}")
+    database.execute(f"INSERT INTO {table} ({names}{chain}) VALUES ({marks}{heads})", row)
+    return database.execute(f"SELECT {names} FROM {table}").fetchone()
+
+
+@given(number=numbers)
+def test_a_number_comes_back_as_it_was(database: sqlite3.Connection, number: Number):
+    row = rows.number_to_row(number)
+
+    stored = through(database, "numbers", rows.NUMBER_COLUMNS, row)
+
+    assert stored == row
+    assert rows.number_from_row(stored) == number
+    assert repr(rows.number_from_row(stored)) == repr(number)  # True is not 1
+
+
+@given(user=users)
+def test_a_user_comes_back_as_it_was(database: sqlite3.Connection, user: User):
+    stored = through(database, "users", rows.USER_COLUMNS, rows.user_to_row(user))
+
+    assert rows.user_from_row(stored) == user
+    assert repr(rows.user_from_row(stored)) == repr(user)
+
+
+@given(link=links)
+def test_a_link_comes_back_as_it_was(database: sqlite3.Connection, link: Link):
+    columns = ("subject", "seq", "at", "kind", "by", "details", "hash")
+
+    stored = through(database, "audit", columns, rows.link_to_row(link))
+
+    assert rows.link_from_row(stored) == link
+    assert repr(rows.link_from_row(stored)) == repr(link)
+
+
+@given(at=st.datetimes(timezones=st.just(UTC)))
+def test_a_time_comes_back_to_the_microsecond(at: datetime):
+    assert rows.moment(rows.micros(at)) == at
+
+
+def test_every_column_of_a_number_and_a_user_is_written(database: sqlite3.Connection):
+    def columns(table: str) -> set[str]:
+        return {row[1] for row in database.execute(f"PRAGMA table_info({table})")}
+
+    assert columns("numbers") == {*rows.NUMBER_COLUMNS, "audit_seq", "audit_head"}
+    assert columns("users") == set(rows.USER_COLUMNS)

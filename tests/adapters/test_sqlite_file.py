@@ -1,0 +1,253 @@
+"""The database file: opened, brought to the current schema, refused, copied."""
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nightlatch.adapters.sqlite import SqliteStore, StoreRefused
+from nightlatch.adapters.sqlite.schema import migrate, migrations
+from nightlatch.adapters.sqlite.writer import connect
+from nightlatch.domain.audit import Event, Kind
+from nightlatch.domain.numbers import Decision
+from tests.contracts.checks import assert_chains_hold, count_one, ticket, trail
+from tests.contracts.makers import AUDIT_KEY, NUMBER_ID, ROOT, MakeSqlite
+from tests.people import NOON
+
+OPEN = (
+    "import sys; from pathlib import Path; from nightlatch.adapters.sqlite import SqliteStore;"
+    "sys.stdin.readline(); SqliteStore(Path(sys.argv[1]), b'key').close()"
+)
+
+
+@pytest.fixture
+def make_store(tmp_path: Path) -> Iterator[MakeSqlite]:
+    made = MakeSqlite(tmp_path)
+    yield made
+    made.close()
+
+
+def version(path: Path) -> int:
+    connection = sqlite3.connect(path)
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    connection.close()
+    return int(found)
+
+
+def schema(path: Path) -> list[object]:
+    connection = sqlite3.connect(path)
+    found = connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall()
+    connection.close()
+    return found
+
+
+async def test_only_its_owner_may_read_the_database_and_its_log(make_store: MakeSqlite):
+    before = os.umask(0)
+    try:
+        store = await make_store.with_owner_and_thief()
+    finally:
+        os.umask(before)
+    await store.update(NUMBER_ID, count_one("owner"))
+
+    modes = {file.name: file.stat().st_mode & 0o777 for file in make_store.folder.iterdir()}
+    assert modes == dict.fromkeys(("store.db", "store.db-wal", "store.db-shm"), 0o600)
+
+
+# The schema
+
+
+def test_opening_again_changes_nothing(tmp_path: Path):
+    path = tmp_path / "store.db"
+    SqliteStore(path, AUDIT_KEY).close()
+    first = schema(path)
+
+    SqliteStore(path, AUDIT_KEY).close()
+
+    assert version(path) == len(migrations())
+    assert schema(path) == first
+
+
+def test_several_processes_may_open_a_new_file_at_once(tmp_path: Path):
+    path = tmp_path / "store.db"
+    openers = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPEN, str(path)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for _ in range(6)
+    ]
+
+    for opener in openers:
+        assert opener.stdin is not None
+        opener.stdin.write(b"go\n")
+        opener.stdin.flush()
+    said = [opener.communicate()[1] for opener in openers]
+
+    assert said == [b""] * 6
+    assert version(path) == len(migrations())
+
+
+def test_several_threads_may_open_a_new_file_at_once(tmp_path: Path):
+    begin = threading.Barrier(6)
+    opened: list[SqliteStore | Exception] = []
+
+    def start() -> None:
+        begin.wait()
+        try:
+            opened.append(SqliteStore(tmp_path / "store.db", AUDIT_KEY))
+        except Exception as error:
+            opened.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for store in opened:
+        if isinstance(store, SqliteStore):
+            store.close()
+
+    assert [type(store) for store in opened] == [SqliteStore] * 6
+
+
+def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path):
+    path = tmp_path / "store.db"
+    SqliteStore(path, AUDIT_KEY).close()
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version = {len(migrations()) + 1}")
+    connection.close()
+    threads = threading.active_count()
+
+    with pytest.raises(StoreRefused, match="start the newer version again"):
+        SqliteStore(path, AUDIT_KEY)
+
+    assert version(path) == len(migrations()) + 1
+    assert threading.active_count() == threads, "a writing thread was left behind"
+
+
+def test_a_migration_that_fails_leaves_the_schema_it_found(tmp_path: Path):
+    path = tmp_path / "store.db"
+    connection = connect(path)
+    connection.execute("CREATE TABLE wabas (in_the_way)")  # the first script stumbles over it
+    before = schema(path)
+
+    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+        migrate(connection)
+    connection.close()
+
+    assert version(path) == 0
+    assert schema(path) == before
+
+
+# What is no database of ours
+
+
+@pytest.mark.parametrize("content", [b"not a database, but long enough " * 200, b"x" * 4096])
+def test_a_file_that_is_no_database_is_refused_with_a_clear_message(tmp_path: Path, content: bytes):
+    path = tmp_path / "store.db"
+    path.write_bytes(content)
+
+    with pytest.raises(StoreRefused, match=f"{path} cannot be opened as a database"):
+        SqliteStore(path, AUDIT_KEY)
+
+    assert path.read_bytes() == content
+
+
+def test_a_database_with_a_spoilt_beginning_is_refused_with_a_clear_message(tmp_path: Path):
+    path = tmp_path / "store.db"
+    SqliteStore(path, AUDIT_KEY).close()
+    raw = bytearray(path.read_bytes())
+    raw[100:4000] = os.urandom(3900)
+    path.write_bytes(bytes(raw))
+
+    with pytest.raises(StoreRefused, match=f"{path} cannot be opened as a database"):
+        SqliteStore(path, AUDIT_KEY)
+
+
+def test_a_folder_in_the_place_of_the_file_is_refused_with_a_clear_message(tmp_path: Path):
+    with pytest.raises(StoreRefused, match=f"{tmp_path} cannot be opened as a database"):
+        SqliteStore(tmp_path, AUDIT_KEY)
+
+
+def test_a_missing_folder_is_refused_with_a_clear_message(tmp_path: Path):
+    with pytest.raises(StoreRefused, match="cannot be opened as a database"):
+        SqliteStore(tmp_path / "nowhere" / "store.db", AUDIT_KEY)
+
+
+# Copies
+
+
+async def test_a_copy_is_whole_and_consistent_while_others_write(make_store: MakeSqlite):
+    store, copy = await make_store.with_owner_and_thief(), make_store.folder / "copy.db"
+    events = tuple(Event(Kind.GUESS_PAID, "x" * 900, NOON, (("ticket", 0),)) for _ in range(4_000))
+    await store.update(NUMBER_ID, lambda n: Decision(n, events))  # more than one piece of a copy
+    heard: list[tuple[int, int]] = []
+    written = 0
+    stop = threading.Event()
+
+    def progress(left: int, total: int) -> None:
+        """Let a change come between each two pieces."""
+        heard.append((left, total))
+        if len(heard) > 100:
+            raise TimeoutError("the copy begins anew with every change")
+        before = written
+        while written == before and not stop.is_set():
+            time.sleep(0.001)
+
+    async def write() -> None:
+        nonlocal written
+        while not stop.is_set():
+            await store.update(NUMBER_ID, count_one("owner"))
+            written += 1
+
+    writing = asyncio.create_task(write())
+    while written < 10:
+        await asyncio.sleep(0)
+    try:
+        await asyncio.to_thread(store.backup, copy, progress)
+    finally:
+        stop.set()
+        await writing
+
+    restored = SqliteStore(copy, AUDIT_KEY)
+    counted = await ticket(restored)
+    assert 10 <= counted <= written
+    assert len(await trail(restored)) == 4_000 + counted
+    assert restored.faults() == []
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert heard[-1][0] == 0
+    assert len(heard) > 1
+    await assert_chains_hold(restored)
+    restored.close()
+
+
+async def test_a_copy_never_takes_the_place_of_a_file(make_store: MakeSqlite):
+    store = await make_store.with_owner_and_thief()
+    there = make_store.folder / "there"
+    there.write_text("mine")
+
+    with pytest.raises(StoreRefused, match="is there already"):
+        store.backup(there, lambda _left, _total: None)
+
+    assert there.read_text() == "mine"
+
+
+async def test_a_row_that_points_nowhere_is_found_and_a_good_file_has_no_fault(
+    make_store: MakeSqlite,
+):
+    store = await make_store.with_owner_and_thief()
+    good = store.faults()
+    store._writer._connection.execute("PRAGMA foreign_keys = OFF")
+    store._writer._connection.execute("DELETE FROM wabas")
+
+    assert good == []
+    assert store.faults() == ["a row of numbers points nowhere"]

@@ -1,0 +1,105 @@
+"""How each store is made. A further store joins the contract by one more entry in MAKERS."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from nightlatch.adapters.sqlite import SqliteStore
+from nightlatch.domain.clients import ADMIN, Client, Role, User
+from nightlatch.domain.numbers import Number
+from tests.people import CC, E164, NAME, NOON, OWNER, THIEF
+
+AUDIT_KEY: Final = b"a key for the chains of a test.."
+WABA: Final = "300000000000001"
+NUMBER_ID: Final = "100000000000001"
+ROOT: Final = Path(__file__).parents[2]
+
+
+def a_number(index: int = 1, **changes: Any) -> Number:
+    """The owner's number, or another one of the same kind."""
+    if index == 1:
+        same = {"id": NUMBER_ID, "e164": E164}
+    else:
+        same = {"id": str(100_000_000_000_000 + index), "e164": f"+1631{5_560_000 + index}"}
+    values: dict[str, Any] = {
+        **same, "cc": CC, "waba": WABA, "name": NAME, "serial": f"serial-{index}",
+        "created_at": NOON,
+    }  # fmt: skip
+    return Number(**(values | changes))
+
+
+def a_user(client: str = OWNER.client, username: str = ADMIN, **changes: Any) -> User:
+    values: dict[str, Any] = {
+        "client": client,
+        "username": username,
+        "role": Role.ADMIN if username == ADMIN else Role.USER,
+        "verifier": b"\x01kid-0001 verifier of " + username.encode(),
+    }
+    return User(**(values | changes))
+
+
+class MakeSqlite:
+    """Opens stores over one SQLite file: each call is one more store object of its own.
+
+    What a contract needs of a store besides the port stands here.
+    """
+
+    name: ClassVar[str] = "sqlite"
+    store_class: ClassVar[type[SqliteStore]] = SqliteStore
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._opened: list[SqliteStore] = []
+
+    def __call__(self) -> SqliteStore:
+        store = self.store_class(self.folder / "store.db", AUDIT_KEY)
+        self._opened.append(store)
+        return store
+
+    async def with_owner_and_thief(self) -> SqliteStore:
+        """A store that holds both clients and one number that nobody has registered yet."""
+        store = self()
+        await store.add_portfolio("2", "Portfolio", "owner@example.com")
+        await store.add_waba(WABA, "2", "Account")
+        for client in (OWNER.client, THIEF.client):
+            await store.add_client(Client(client, NOON), a_user(client), ())
+        await store.add_number(a_number(), ())
+        return store
+
+    @contextmanager
+    def writers_locked_out(self) -> Iterator[None]:
+        """Somebody else holds the storage in the middle of a write."""
+        other = sqlite3.connect(self.folder / "store.db", isolation_level=None)
+        try:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+        finally:
+            other.close()
+
+    async def syncs_before_it_answers(self, store: SqliteStore) -> bool:
+        """Whether the storage itself says that a commit waits for the disk."""
+        level = await store._writer.run(lambda c: c.execute("PRAGMA synchronous").fetchone()[0])
+        return int(level) >= 2
+
+    def elsewhere(self, task: str, *arguments: object) -> "subprocess.Popen[bytes]":
+        """Begin *task* of ``elsewhere.py`` in a process of its own, on this storage."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.contracts.elsewhere", self.name, str(self.folder), task,
+             *map(str, arguments)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        for store in self._opened:
+            store.close()
+
+
+MAKERS: Final[list[type[MakeSqlite]]] = [MakeSqlite]

@@ -1,0 +1,213 @@
+"""Settings: where each comes from, what is refused, and what would be unsafe."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nightlatch.settings import SettingRefused, Settings, load
+
+KEY = "a-key-of-16-long"
+ENVIRONMENT: dict[str, tuple[str, str, Any]] = {
+    "NIGHTLATCH_DATA": ("/srv/nightlatch", "data", Path("/srv/nightlatch")),
+    "NIGHTLATCH_KEYRING": ("/etc/keyring.json", "keyring", Path("/etc/keyring.json")),
+    "NIGHTLATCH_HOST": ("192.0.2.7", "host", "192.0.2.7"),
+    "NIGHTLATCH_PORT": ("8443", "port", 8443),
+    "NIGHTLATCH_TLS": ("true", "tls", True),
+    "NIGHTLATCH_TLS_CERT": ("/etc/cert.pem", "tls_cert", Path("/etc/cert.pem")),
+    "NIGHTLATCH_TLS_KEY": ("/etc/key.pem", "tls_key", Path("/etc/key.pem")),
+    "NIGHTLATCH_BEHIND_PROXY": ("yes", "behind_proxy", True),
+    "NIGHTLATCH_PUBLIC_URL": ("https://gate.test", "public_url", "https://gate.test"),
+    "NIGHTLATCH_HOSTS": ("gate.test,door.test", "hosts", "gate.test,door.test"),
+    "WA_API_KEY": (KEY, "api_key", KEY),
+    "NIGHTLATCH_REFUSE_WEAK_PINS": ("1", "refuse_weak_pins", True),
+    "NIGHTLATCH_LOG_FORMAT": ("json", "log_format", "json"),
+    "NIGHTLATCH_LOG_LEVEL": ("debug", "log_level", "debug"),
+    "NIGHTLATCH_HASH_THREADS": ("3", "hash_threads", 3),
+}
+TRUE_OR_FALSE = [one.metadata["env"] for one in fields(Settings) if isinstance(one.default, bool)]
+
+
+def test_every_setting_has_its_row_here():
+    assert {one.metadata["env"]: one.name for one in fields(Settings)} == {
+        env: name for env, (_, name, _) in ENVIRONMENT.items()
+    }
+
+
+def test_every_setting_says_what_it_is():
+    for one in fields(Settings):
+        assert one.metadata["says"].endswith("."), one.name
+
+
+@pytest.mark.parametrize(("env", "row"), ENVIRONMENT.items(), ids=ENVIRONMENT)
+def test_each_setting_is_read_from_its_variable_alone(env: str, row: tuple[str, str, Any]):
+    text, name, value = row
+
+    assert load({env: text}) == replace(Settings(), **{name: value})
+
+
+def test_all_settings_together_are_read_and_are_safe():
+    settings = load({env: text for env, (text, _, _) in ENVIRONMENT.items()})
+
+    assert settings == Settings(**{name: value for _, name, value in ENVIRONMENT.values()})
+    settings.refuse_if_unsafe()
+
+
+@pytest.mark.parametrize("env", ENVIRONMENT)
+def test_an_empty_variable_is_as_good_as_none(env: str):
+    assert load({env: ""}) == Settings()
+
+
+def test_without_variables_the_defaults_hold_and_are_safe():
+    settings = load({})
+
+    assert settings == Settings()
+    assert (settings.data, settings.host, settings.port) == (
+        Path("nightlatch-data"),
+        "127.0.0.1",
+        9090,
+    )
+    settings.refuse_if_unsafe()
+
+
+def test_what_was_chosen_wins_over_the_environment_and_none_is_no_choice():
+    environment = {"NIGHTLATCH_PORT": "1111", "NIGHTLATCH_HOST": "192.0.2.7", "NIGHTLATCH_TLS": "1"}
+
+    settings = load(environment, port=2222, host=None, tls=False, data="elsewhere")
+
+    assert (settings.port, settings.host, settings.tls) == (2222, "192.0.2.7", False)
+    assert settings.data == Path("elsewhere")
+
+
+def test_the_machines_environment_is_read_by_default(monkeypatch):
+    monkeypatch.setenv("NIGHTLATCH_PORT", "4321")
+
+    assert load().port == 4321
+
+
+@pytest.mark.parametrize("env", TRUE_OR_FALSE)
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *((text, True) for text in ("1", "TRUE", "Yes", "on")),
+        *((text, False) for text in ("0", "False", "NO", "off")),
+    ],
+)
+def test_true_and_false_are_read_however_they_are_spelled(env: str, text: str, value: bool):
+    assert getattr(load({env: text}), ENVIRONMENT[env][1]) is value
+
+
+@pytest.mark.parametrize("env", TRUE_OR_FALSE)
+@pytest.mark.parametrize("text", ["2", "-1", "ja", "truee", " true", "none"])
+def test_what_is_neither_true_nor_false_is_refused_by_name(env: str, text: str):
+    with pytest.raises(SettingRefused, match=f"{env} must be true or false"):
+        load({env: text})
+
+
+@pytest.mark.parametrize("env", ["NIGHTLATCH_PORT", "NIGHTLATCH_HASH_THREADS"])
+@pytest.mark.parametrize("text", ["nine", "1.5", "0x10", "1e3", "--1"])
+def test_what_is_no_whole_number_is_refused_by_name(env: str, text: str):
+    with pytest.raises(SettingRefused, match=f"{env} must be a whole number"):
+        load({env: text})
+
+
+# What would be unsafe
+
+WAYS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "tls": {"tls": True},
+    "own certificate": {"tls_cert": Path("c"), "tls_key": Path("k")},
+    "behind a proxy": {"behind_proxy": True},
+}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "localhost", "::1"])
+@pytest.mark.parametrize("way", WAYS)
+def test_on_loopback_every_way_is_safe(host: str, way: str):
+    Settings(host=host, **WAYS[way]).refuse_if_unsafe()
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["0.0.0.0", "::", "192.0.2.7", "10.0.0.1", "2001:db8::7", "gate.test", "", "127.gate.test",
+     "127.0.0.1.gate.test", "localhost.gate.test", "::ffff:192.0.2.7", "0"],
+)  # fmt: skip
+@pytest.mark.parametrize("way", WAYS)
+def test_on_any_other_address_only_https_or_a_proxy_is_safe(host: str, way: str):
+    settings = Settings(host=host, **WAYS[way])
+
+    if way == "plain":
+        with pytest.raises(SettingRefused, match="without https would send PINs in the clear"):
+            settings.refuse_if_unsafe()
+    else:
+        settings.refuse_if_unsafe()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"tls_cert": Path("c")}, "--tls-cert and --tls-key go together"),
+        ({"tls_key": Path("k")}, "--tls-cert and --tls-key go together"),
+        ({"tls": True, "tls_key": Path("k")}, "--tls-cert and --tls-key go together"),
+        ({"api_key": "x" * 11}, "WA_API_KEY must have 12 to 128 characters"),
+        ({"api_key": "x" * 129}, "WA_API_KEY must have 12 to 128 characters"),
+        ({"port": 0}, "--port must be 1 to 65535"),
+        ({"port": -1}, "--port must be 1 to 65535"),
+        ({"port": 65_536}, "--port must be 1 to 65535"),
+        ({"hash_threads": -1}, "--hash-threads must be 0 or more"),
+        ({"public_url": "gate.test"}, "--public-url must begin with http"),
+        ({"public_url": "ftp://gate.test"}, "--public-url must begin with http"),
+        ({"log_format": "xml"}, "--log-format must be auto, json or console"),
+        ({"log_format": ""}, "--log-format must be auto, json or console"),
+        ({"log_level": "INFO"}, "--log-level must be debug, info, warning or error"),
+        ({"log_level": "trace"}, "--log-level must be debug, info, warning or error"),
+    ],
+)
+def test_what_cannot_work_is_refused_and_says_what_fits(changes: dict[str, Any], says: str):
+    with pytest.raises(SettingRefused, match=says):
+        Settings(**changes).refuse_if_unsafe()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"api_key": "x" * 12}, {"api_key": "x" * 128}, {"api_key": ""},
+        {"port": 1}, {"port": 65_535}, {"hash_threads": 0}, {"hash_threads": 64},
+        {"public_url": "http://gate.test"}, {"public_url": "https://gate.test:8443/"},
+        *({"log_format": one} for one in ("auto", "json", "console")),
+        *({"log_level": one} for one in ("debug", "info", "warning", "error")),
+    ],
+)  # fmt: skip
+def test_what_lies_just_within_the_bounds_is_taken(changes: dict[str, Any]):
+    Settings(**changes).refuse_if_unsafe()
+
+
+def test_a_refused_key_is_not_repeated():
+    with pytest.raises(SettingRefused) as refused:
+        Settings(api_key="shortkey").refuse_if_unsafe()
+
+    assert "shortkey" not in str(refused.value)
+
+
+# What follows from them
+
+
+@pytest.mark.parametrize(
+    ("changes", "origin"),
+    [
+        ({}, "http://127.0.0.1:9090"),
+        ({"tls": True}, "https://127.0.0.1:9090"),
+        ({"tls_cert": Path("c"), "tls_key": Path("k"), "port": 443}, "https://127.0.0.1:443"),
+        ({"host": "::1"}, "http://[::1]:9090"),
+        ({"public_url": "https://gate.test/", "tls": True}, "https://gate.test"),
+    ],
+)
+def test_the_origin_follows_from_the_settings_alone(changes: dict[str, Any], origin: str):
+    assert Settings(**changes).origin == origin
+
+
+def test_the_key_ring_lies_in_the_data_folder_unless_it_is_put_elsewhere(tmp_path: Path):
+    assert Settings(data=tmp_path).keyring_file == tmp_path / "keyring.json"
+    assert Settings(data=tmp_path, keyring=Path("/safe/ring")).keyring_file == Path("/safe/ring")
+    assert Settings(data=tmp_path).database == tmp_path / "nightlatch.db"
