@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run install dev test check bench docs lock clean
+.PHONY: run install dev test check torture bench docs lock clean
 
 run: install  ## serve on http://127.0.0.1:9090, data in ./nightlatch-data
 	$(BIN)/nightlatch serve
@@ -21,11 +21,15 @@ test: dev  ## everything: lint, types, contracts, tests, coverage
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage report
 
+torture: dev  ## the long campaigns of tests/faults: 100 rounds of parallel guesses, 200 kills
+	NIGHTLATCH_ROUNDS=100 NIGHTLATCH_KILLS=200 $(BIN)/pytest -s tests/faults
+
 bench: dev  ## every figure of benchmarks/results.md, as ratios
 	$(BIN)/python benchmarks/run.py
 
-docs: dev  ## write the pages of docs/reference that come from the code
+docs: dev  ## write the pages of docs/reference that come from the code, and the picture
 	$(BIN)/python -m tests.docs.reference
+	$(BIN)/python -m tests.docs.picture
 
 lock: dev  ## renew the lock files; no address may get into them
 	$(BIN)/pip install --quiet uv

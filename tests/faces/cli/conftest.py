@@ -1,0 +1,86 @@
+"""A data folder with a story behind it, made once; and the command line on a copy of it."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from nightlatch import bootstrap
+from nightlatch.adapters.hashing import CHEAP
+from nightlatch.faces.cli.commands import Parts, cli
+from tests.people import THIEF
+from tests.town import a_town
+
+
+@dataclass(frozen=True)
+class Line:
+    """``nightlatch`` in this process, with cheap hashing, on one data folder."""
+
+    data: Path
+
+    def __call__(self, *words: str | Path, data: bool = True, **env: str) -> Result:
+        parts = Parts(
+            partial(bootstrap.open_house, cost=CHEAP),
+            bootstrap.set_up,
+            bootstrap.serve,
+            lambda *_: None,
+            bootstrap.StartRefused,
+            bootstrap.throw_away,
+        )
+        given = [*map(str, words), *(["--data", str(self.data)] if data else [])]
+        done = CliRunner().invoke(cli, given, obj=parts, env=env, prog_name="nightlatch")
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception  # what a person would see as a traceback
+        return done
+
+    def json(self, *words: str) -> Any:
+        """What it prints with ``--json``."""
+        done = self(*words, "--json")
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+
+async def _story(data: Path) -> None:
+    async with a_town(data) as town:
+        await town.owner_is_protected()
+        for guess in range(6):
+            if guess == 5:
+                town.pass_time(60)
+            assert (await town.thief.register(THIEF.wrong_pin)).status == 403
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The owner's number is protected; a thief guessed six times and has to wait."""
+    data = tmp_path_factory.mktemp("cli") / "data"
+    asyncio.run(_story(data))
+    return data
+
+
+@pytest.fixture
+def line(template: Path, tmp_path: Path) -> Line:
+    """The command line on a data folder of the test's own."""
+    return Line(Path(shutil.copytree(template, tmp_path / "data")))
+
+
+Spoil = Callable[[str], None]
+
+
+@pytest.fixture
+def spoil(line: Line) -> Spoil:
+    """Change the database behind Nightlatch's back, with one SQL statement."""
+    import sqlite3
+    from contextlib import closing
+
+    def change(sql: str) -> None:
+        with closing(sqlite3.connect(line.data / "nightlatch.db")) as database, database:
+            assert database.execute(sql).rowcount > 0
+
+    return change
