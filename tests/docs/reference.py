@@ -1,0 +1,569 @@
+"""The pages of ``docs/reference`` that come from the code. ``make docs`` writes them.
+
+A page is a function that returns its text; ``PAGES`` names them all. The
+tests compare what is in the folder with what would be written now.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from nightlatch.domain import errors, limits
+from nightlatch.domain.audit import Kind
+from nightlatch.domain.errors import Refusal
+from nightlatch.faces.cli import words
+from nightlatch.faces.cli.commands import BROKEN, REFUSED, cli
+from nightlatch.faces.metrics import Metrics
+from nightlatch.faces.onprem.errors import BUG, ELSEWHERE, ROWS, TITLES, Row
+from nightlatch.faces.onprem.openapi import document
+from nightlatch.faces.onprem.routes import EVERY_ROUTE, NOT_SERVED, served
+from nightlatch.faces.onprem.wire import VERSION, Access, Field, Route
+from nightlatch.settings import Settings
+
+ROOT: Final = Path(__file__).parents[2]
+FOLDER: Final = ROOT / "docs" / "reference"
+ORIGIN: Final = "http://127.0.0.1:9090"
+
+_NOTE: Final = "Written from the code by `make docs`; change the code, not this page."
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(head), *([*row] for row in rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in lines
+    )
+
+
+def page(title: str, *blocks: str) -> str:
+    return "\n\n".join([f"# {title}", _NOTE, *blocks]) + "\n"
+
+
+def sentences(text: str | None) -> str:
+    """A docstring as Markdown: one line a sentence, code in single backticks."""
+    flat = " ".join((text or "").split()).replace("``", "`")
+    return flat.replace(". ", ".\n")
+
+
+def _code(text: object) -> str:
+    return f"`{text}`"
+
+
+# Limits
+
+
+def duration(value: timedelta) -> str:
+    seconds = int(value.total_seconds())
+    for size, unit, least in ((86_400, "d", 4), (3_600, "h", 1), (60, "min", 1)):
+        if seconds % size == 0 and seconds // size >= least:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def value_of(limit: limits.Limit) -> str:
+    match limit.value:
+        case timedelta():
+            return duration(limit.value)
+        case (int() as low, int() as high):
+            return f"{low} to {high}"
+        case tuple():
+            return ", ".join(
+                duration(one) if isinstance(one, timedelta) else str(one) for one in limit.value
+            )
+        case int():
+            return f"{limit.value:,}"
+    return str(limit.value)
+
+
+def limits_page() -> str:
+    return page(
+        "Limits",
+        "Every number that Nightlatch enforces.\n"
+        "The names are those of `src/nightlatch/domain/limits.py`.\n"
+        "None of them is a setting: a limit that can be switched off protects nobody.",
+        table(
+            ("limit", "value", "unit", "source"),
+            ((_code(one.name), value_of(one), one.unit, one.source) for one in limits.TABLE),
+        ),
+    )
+
+
+# Settings
+
+
+def settings_page() -> str:
+    rows = []
+    for one in fields(Settings):
+        option = "" if one.name == "api_key" else _code("--" + one.name.replace("_", "-"))
+        default = {False: "off", "": "none", None: "none"}.get(one.default, _code(one.default))
+        if one.name == "hash_threads":
+            default = _code(one.default)
+        rows.append(
+            (
+                option,
+                _code(one.metadata["env"]),
+                default,
+                one.metadata["unit"],
+                one.metadata["says"],
+            )
+        )
+    return page(
+        "Settings",
+        "Each setting is an option of `nightlatch serve` and an environment variable.\n"
+        "The option wins over the variable, and the variable over the default.\n"
+        "`--data` is an option of every command that opens a data folder.\n"
+        "The other commands take the rest from the environment: "
+        "set `NIGHTLATCH_KEYRING` there when the key ring lies elsewhere.\n"
+        "The API key has no option, because other users of a machine can read the arguments "
+        "of a process.\n"
+        "A switch in the environment is on with `1`, `true`, `yes` or `on`, "
+        "and off with `0`, `false`, `no` or `off`.\n"
+        "A variable that is empty counts as not set.",
+        table(("option of `serve`", "variable", "default", "unit", "what it does"), rows),
+    )
+
+
+# Errors
+
+
+def sample(refusal: type[Refusal]) -> Refusal:
+    """One refusal of this kind, with placeholders where a real one holds facts."""
+    if refusal is errors.PinNeeded:
+        return refusal()
+    if issubclass(refusal, errors._Wait):
+        return refusal(timedelta(seconds=60))
+    if issubclass(refusal, errors._Parameter):
+        return refusal("<name>", "<what fits>")
+    if issubclass(refusal, errors.MethodNotAllowed):
+        return refusal(("POST",))
+    if issubclass(refusal, errors.CertificateRefused | errors.RequestMalformed):
+        return refusal("<why>")
+    return refusal()
+
+
+def _details(refusal: type[Refusal], row: Row) -> str:
+    text = row.details(sample(refusal)).replace("`<name>`", "`NAME`")
+    return text.replace("<what fits>", "WHAT FITS").replace("<why>", "WHY")
+
+
+def errors_page() -> str:
+    blocks = [
+        "A refusal is always this envelope, and `details` always says what to do.",
+        "```json\n"
+        + json.dumps(
+            {
+                "meta": {"version": "v2.53.0", "api_status": "stable"},
+                "errors": [
+                    {
+                        "code": 1008,
+                        "title": TITLES[1008],
+                        "details": ROWS[errors.PinNeeded].details(errors.PinNeeded()),
+                        "href": f"{ORIGIN}/docs/errors/1008",
+                    }
+                ],
+            },
+            indent=1,
+        )
+        + "\n```",
+        (
+            "`href` leads to a page that the server itself shows for the code.\n"
+            "Every answer bears an `X-Request-Id`, which the log line of the request bears, too.\n"
+            "Where the answer says `Retry-After`, it counts whole seconds.\n"
+            "In the sentences below, capitals such as `NAME` stand for what differs from case to case, "
+            "and 60 seconds stand for any wait."
+        ),
+    ]
+    for code, title in TITLES.items():
+        rows = [
+            (
+                _code(refusal.__name__),
+                str(row.status),
+                "yes" if sample(refusal).retry_after is not None else "",
+                sentences((refusal.__doc__ or "").split("\n")[0]).replace("\n", " "),
+                _details(refusal, row),
+            )
+            for refusal, row in ROWS.items()
+            if row.code == code
+        ]
+        if BUG.code == code:
+            rows.append(
+                ("a bug", str(BUG.status), "", "What should never happen.", BUG.details(None))
+            )
+        blocks += [
+            f'<a id="{code}"></a>\n\n## {code} {title}',
+            table(("refusal", "HTTP", "`Retry-After`", "when", "`details`"), rows),
+        ]
+    blocks += [
+        "## Without an envelope",
+        (
+            "What is not HTTP at all never reaches the API.\n"
+            "A head that is longer than "
+            f"{limits.HEADER_BYTES:,} bytes is answered with a bare 431, and a line that is not HTTP with a bare 400.\n"
+            f"A connection that does not send its head within {limits.HEADER_SECONDS} seconds is closed."
+        ),
+        "## Refusals of the command line only",
+        (
+            "No call of the API can meet these; the commands say them on standard error and exit with "
+            f"{REFUSED}."
+        ),
+        table(
+            ("refusal", "sentence"),
+            (
+                (_code(one.__name__), words.of(sample(one)))
+                for one in sorted(ELSEWHERE, key=lambda one: one.__name__)
+            ),
+        ),
+    ]
+    return page("Errors", *blocks)
+
+
+# Commands
+
+
+def commands(
+    command: click.Command = cli, path: str = "nightlatch"
+) -> Iterable[tuple[str, click.Command]]:
+    """Every command with its full name, groups first."""
+    yield path, command
+    if isinstance(command, click.Group):
+        for name, one in sorted(command.commands.items()):
+            yield from commands(one, f"{path} {name}")
+
+
+def _parameters(command: click.Command) -> list[tuple[str, str]]:
+    rows = []
+    for one in command.params:
+        if not isinstance(one, click.Option):
+            continue
+        name = " / ".join([*one.opts, *one.secondary_opts])
+        if not one.is_flag:
+            name += f" {one.make_metavar(click.Context(command, **cli.context_settings))}"
+        says = (one.help or "").replace("[NIGHTLATCH_", "[`NIGHTLATCH_").replace("]", "`]")
+        says += " Required." if one.required else ""
+        if one.show_default:
+            says += f" Default: `{one.default}`."
+        rows.append((_code(name), says))
+    return rows
+
+
+def commands_page() -> str:
+    blocks = [
+        (
+            "Human tables on a terminal, `--json` for programs, sentences about trouble on standard error.\n"
+            "After `make install` the command is `.venv/bin/nightlatch`.\n"
+            "`-h` and `--help` explain each command.\n"
+            "What a command ends with is on [the page of exit codes](exit-codes.md)."
+        ),
+    ]
+    for path, command in commands():
+        usage = " ".join(
+            command.collect_usage_pieces(click.Context(command, **cli.context_settings))
+        )
+        blocks.append(f"## {path}")
+        blocks.append(f"```text\n{path} {usage}\n```")
+        blocks.append(sentences(command.help))
+        if isinstance(command, click.Group):
+            blocks.append(
+                "Commands: "
+                + ", ".join(
+                    f"[{name}](#{f'{path} {name}'.replace(' ', '-')})"
+                    for name in sorted(command.commands)
+                )
+                + "."
+            )
+        rows = _parameters(command)
+        if rows:
+            blocks.append(table(("option", "what it does"), rows))
+    return page("Commands", *blocks)
+
+
+def exit_codes_page() -> str:
+    return page(
+        "Exit codes",
+        "Every command ends with one of these.",
+        table(
+            ("code", "meaning"),
+            (
+                (
+                    "0",
+                    "Done. `serve` ends so after SIGTERM or SIGINT, once requests in flight have finished.",
+                ),
+                (
+                    str(REFUSED),
+                    "Refused: what was asked for cannot be done; the sentence on standard error says why.",
+                ),
+                (
+                    str(click.UsageError.exit_code),
+                    "The command itself was wrong: an unknown option, a missing argument.",
+                ),
+                (
+                    str(BROKEN),
+                    (
+                        "Something is broken: `check` or `audit verify` found a fault, `keys rotate` met a value "
+                        "it could not open, or a step of `demo` did not end as it should."
+                    ),
+                ),
+            ),
+        ),
+    )
+
+
+# The API
+
+
+_NEEDS: Final[Mapping[Access, str]] = {
+    Access.LOGIN: "`Authorization: Basic` with username and password.",
+    Access.TOKEN: "`Authorization: Bearer` with a token of any user.",
+    Access.ADMIN: "`Authorization: Bearer` with a token of `admin`.",
+    Access.MONITOR: "`Authorization: Bearer` with a token of any user, or `Authorization: Apikey` with the API key.",
+}
+
+
+def _shape(field: Field) -> str:
+    schema = dict(field.schema)
+    parts = [str(schema["type"])]
+    if "enum" in schema:
+        parts.append("one of " + ", ".join(_code(one) for one in schema["enum"]))
+    if "pattern" in schema:
+        parts.append(f"matches `{schema['pattern']}`")
+    if "maxLength" in schema:
+        parts.append(f"{schema['minLength']} to {schema['maxLength']:,} characters")
+    says = schema.get("description")
+    return "; ".join(parts) + (f". {says}" if says else "")
+
+
+_META: Final = {"version": VERSION, "api_status": "stable"}
+ANSWERS: Final[Mapping[tuple[str, int], Any]] = {
+    ("POST_v1_users_login", 200): {
+        "users": [
+            {
+                "token": "eyJ0eXAiOiJvcGFxdWUifQ.AbCd.EfGh",
+                "expires_after": "2026-01-22 12:00:00+00:00",
+            }
+        ],
+        "meta": _META,
+    },
+    ("POST_v1_users_logout", 200): {"meta": _META},
+    ("POST_v1_users", 201): {"users": [{"username": "berta"}], "meta": _META},
+    ("GET_v1_users_username", 200): {
+        "users": [{"ROLES": "ROLE_USER", "username": "berta"}],
+        "meta": _META,
+    },
+    ("PUT_v1_users_username", 200): {"users": [{"username": "berta"}], "meta": _META},
+    ("DELETE_v1_users_username", 200): {"users": [{"username": "berta"}], "meta": _META},
+    ("POST_v1_account", 201): {"meta": _META},
+    ("POST_v1_account", 202): {"account": [{"vname": "Lucky Shrub"}], "meta": _META},
+    ("POST_v1_account_verify", 201): {"meta": _META},
+    ("GET_v1_account_shards", 200): {"account": {"shards": 2}, "meta": _META},
+    ("POST_v1_account_shards", 201): {"meta": _META},
+    ("POST_v1_settings_account_two-step", 200): {},
+    ("DELETE_v1_settings_account_two-step", 200): {},
+    ("GET_v1_health", 200): {"health": {"gateway_status": "connected"}, "meta": _META},
+    ("GET_v1_metrics", 200): {
+        "metrics": {
+            "web_uptime": {
+                "type": "gauge",
+                "help": "Seconds since the server started",
+                "data": [{"labels": {}, "value": 12.5}],
+            }
+        },
+        "meta": _META,
+    },
+}
+"""What each success looks like; ``test_answers.py`` holds it against a running server."""
+
+BESIDE: Final[Mapping[str, str]] = {
+    "/livez": "200 while the process answers at all; it looks at nothing else.",
+    "/openapi.json": "The OpenAPI document.",
+    "/docs/errors/1005": "The page that `href` leads to, one for each code.",
+    "/metrics": "As `/v1/metrics`, with the same tokens.",
+}
+
+
+def refusals_of(route: Route) -> list[type[Refusal]]:
+    """Every refusal this route can answer with, in the order of the table of errors."""
+    found = {*EVERY_ROUTE, *route.refusals, errors.ParameterUnexpected}
+    if route.access is not Access.LOGIN:
+        found.add(errors.TokenRefused)
+    if route.access is Access.ADMIN:
+        found.add(errors.AdminOnly)
+    if route.fields or route.query:
+        found |= {errors.ParameterMissing, errors.ParameterInvalid}
+    return [one for one in ROWS if one in found]
+
+
+def api_page() -> str:
+    blocks = [
+        (
+            "The client `main` is served at `/v1`, every other client at `/clients/NAME/v1` with the same paths below.\n"
+            "A trailing slash is accepted.\n"
+            "A body is one JSON object sent as `Content-Type: application/json`; an empty body or `null` counts as `{}`.\n"
+            "No parameter may be added that is not listed, no key may stand twice, and nothing is coerced.\n"
+            "A parameter marked *may be empty* counts as not given when it is an empty string.\n"
+            "Success bodies bear `meta` with `version` and `api_status`, except those of two-step verification, which are `{}`.\n"
+            "The order in which a registration is checked is in [the rules](rules.md), "
+            "and every code in [the errors](errors.md).\n"
+            "The same table as an OpenAPI 3.1 document: [openapi.json](openapi.json), "
+            "served at `/openapi.json` by every running Nightlatch."
+        ),
+        "## Served",
+    ]
+    for route in served(Metrics()):
+        blocks.append(f"### {route.method} /v1{route.path}")
+        blocks.append(f"{route.summary}.\n\nNeeds {_NEEDS[route.access]}")
+        if route.fields:
+            blocks.append(
+                table(
+                    ("parameter", "given", "value"),
+                    (
+                        (
+                            _code(one.name),
+                            ("always" if one.required else "optional")
+                            + (", may be empty" if one.empty_is_absent else ""),
+                            _shape(one),
+                        )
+                        for one in route.fields
+                    ),
+                )
+            )
+        if route.query:
+            blocks.append("In the query: " + ", ".join(f"`{name}`" for name in route.query) + ".")
+        rows = [(str(status), says, "") for status, says in sorted(route.success.items())]
+        by_answer: dict[tuple[int, int], list[str]] = {}
+        for one in refusals_of(route):
+            by_answer.setdefault((ROWS[one].status, ROWS[one].code), []).append(one.__name__)
+        rows += [
+            (str(status), f"[{code}](errors.md#{code})", ", ".join(_code(name) for name in names))
+            for (status, code), names in sorted(by_answer.items())
+        ]
+        blocks.append(table(("HTTP", "answer", "refusals"), rows))
+        bodies = [
+            json.dumps(body, ensure_ascii=False)
+            for (name, _), body in ANSWERS.items()
+            if name == route.name
+        ]
+        blocks.append("```json\n" + "\n".join(bodies) + "\n```")
+    blocks += [
+        "## Beside the API",
+        "These belong to no client and, but for the metrics, ask for no token.",
+        table(("GET", "answers"), ((_code(path), says) for path, says in BESIDE.items())),
+        "## Documented by Meta, not served",
+        (
+            "These answer 404 with [1006](errors.md#1006) for the methods listed, and 405 with [1025](errors.md#1025) for others.\n"
+            "They ask for no token.\n"
+            "Nothing there touches registration or the PIN; "
+            "[why they are refused in this way](../decisions/unserved-paths-answer-404.md)."
+        ),
+        table(
+            ("path", "methods"),
+            ((_code(f"/v1{path}"), ", ".join(methods)) for path, methods in NOT_SERVED.items()),
+        ),
+    ]
+    return page("The On-Premises API", *blocks)
+
+
+def openapi() -> str:
+    return json.dumps(document(served(Metrics()), ORIGIN), ensure_ascii=False, indent=2) + "\n"
+
+
+# Events
+
+EVENTS: Final[Mapping[Kind, tuple[str, str]]] = {
+    Kind.NUMBER_ADDED: ("The registry took the number in.", ""),
+    Kind.NUMBER_REGISTERED: (
+        "The right code was entered; the client holds the number now.",
+        "`client`",
+    ),
+    Kind.NUMBER_TAKEN_OVER: (
+        "Another client held the number until then; it is disconnected.",
+        "`from`",
+    ),
+    Kind.NUMBER_RELEASED: ("The client that held the number registered another one.", ""),
+    Kind.NUMBER_UNLOCKED: (
+        "An operator ended the lock or the wait; the guess counter starts anew.",
+        "",
+    ),
+    Kind.REGISTRATION_ACCEPTED: (
+        "Certificate and PIN were right; one call of the registration budget is spent.",
+        "`already_held`",
+    ),
+    Kind.CODE_SENT: ("A registration code was put on its way.", "`method`"),
+    Kind.CODE_WRONG: ("A wrong registration code was entered.", "`checks`"),
+    Kind.GUESS_PAID: ("A PIN is about to be compared and was counted.", "`path`, `in_a_row`"),
+    Kind.GUESS_RIGHT: ("The PIN was right; the run of wrong ones ends.", "`path`"),
+    Kind.GUESS_WRONG: ("The PIN was wrong.", "`path`, `in_a_row`"),
+    Kind.NUMBER_LOCKED: ("The number locked after too many wrong PINs.", ""),
+    Kind.VERIFIER_UNREADABLE: (
+        "The stored PIN could not be opened with the key ring; the guess stays counted.",
+        "`guess`",
+    ),
+    Kind.TWO_STEP_ON: (
+        "Two-step verification was turned on.",
+        "`weak`: whether the PIN is a date or a pattern",
+    ),
+    Kind.TWO_STEP_CHANGED: ("Another PIN was set.", "`weak`"),
+    Kind.TWO_STEP_OFF: ("Two-step verification was turned off.", ""),
+    Kind.SHARDS_SET: ("The client's shard count was set.", "`shards`"),
+    Kind.CLIENT_ADDED: ("A client was added.", ""),
+    Kind.USER_ADDED: ("A user was created.", "`username`"),
+    Kind.USER_REMOVED: ("A user was deleted with all its tokens.", "`username`"),
+    Kind.PASSWORD_CHANGED: (
+        "A user's password was changed.",
+        "`username`, when it was set with PUT",
+    ),
+    Kind.PASSWORD_RESET: ("An operator set a password back to the factory one.", "`username`"),
+    Kind.LOGIN_WRONG: ("A login with a wrong password.", ""),
+}
+
+
+def events_page() -> str:
+    return page(
+        "Events",
+        "The audit trail has one chain for each number and each client.\n"
+        "An event says what happened, when, by whom (`client/username`, or `operator` for the command line), "
+        "and sometimes a detail.\n"
+        "No event holds a PIN, a code, a password or a token.\n"
+        "Each bears a hash that is keyed with a secret of the key ring, over itself and the event before; "
+        "the hash of the last one is kept on the number's or the client's own row.\n"
+        "`nightlatch audit verify` checks every chain.",
+        table(
+            ("event", "what happened", "details"),
+            ((_code(kind.value), *EVENTS[kind]) for kind in Kind),
+        ),
+    )
+
+
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "limits.md": limits_page,
+    "settings.md": settings_page,
+    "errors.md": errors_page,
+    "commands.md": commands_page,
+    "exit-codes.md": exit_codes_page,
+    "on-premises-api.md": api_page,
+    "openapi.json": openapi,
+    "events.md": events_page,
+}
+
+
+def written(name: str) -> Any:
+    """What is in the folder now; None when there is nothing."""
+    path = FOLDER / name
+    return path.read_text(encoding="utf-8") if path.exists() else None
+
+
+def main() -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, make in PAGES.items():
+        text = make()
+        if written(name) != text:
+            (FOLDER / name).write_text(text, encoding="utf-8")
+            print(f"wrote docs/reference/{name}")
+
+
+if __name__ == "__main__":
+    main()
