@@ -62,7 +62,10 @@ class PinNeeded(ParameterMissing):
 
 
 class ParameterInvalid(_Parameter):
-    """A parameter has the wrong type or value; ``why`` says what is right."""
+    """A parameter has the wrong type or value.
+
+    ``why`` says what is right.
+    """
 
 
 class ParameterUnexpected(_Parameter):
@@ -103,7 +106,10 @@ class NumberUnknown(Refusal):
 
 # Registering a number
 class CertificateRefused(Refusal):
-    """The certificate does not fit; ``why`` says how, for people."""
+    """The certificate does not fit.
+
+    ``why`` says how, for people.
+    """
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -173,7 +179,10 @@ class NotServed(Refusal):
 
 
 class MethodNotAllowed(Refusal):
-    """The path does not take this method; ``allowed`` are the ones it takes."""
+    """The path does not take this method.
+
+    ``allowed`` are the ones it takes.
+    """
 
     def __init__(self, allowed: tuple[str, ...] = ()) -> None:
         super().__init__(allowed)
@@ -185,7 +194,10 @@ class BodyTooLarge(Refusal):
 
 
 class RequestMalformed(Refusal):
-    """The request cannot be read as what it claims to be; ``why`` says how."""
+    """The request cannot be read as what it claims to be.
+
+    ``why`` says how.
+    """
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
