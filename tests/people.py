@@ -16,16 +16,21 @@ class Owner:
     password: str = "Owners-Pass-1"
     pin: str = "271828"
     new_pin: str = "602214"
+    email: str = "olivia@luckyshrub.example"
+    name: str = "Olivia Owner"
 
 
 @dataclass(frozen=True)
 class Thief:
-    """Has the SIM and the certificate, not the PIN. Runs the client ``thief``."""
+    """Has the SIM and the certificate, not the PIN. Runs the client ``thief``. In the Manager
+    only a member of another portfolio, or nobody."""
 
     client: str = "thief"
     base: str = "/clients/thief/v1"
     password: str = "Thiefs-Pass-1"
     wrong_pin: str = "141421"
+    email: str = "theo@elsewhere.example"
+    name: str = "Theo Thief"
 
 
 OWNER = Owner()

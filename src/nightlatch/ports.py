@@ -6,16 +6,30 @@ in: no implementation reads a clock of its own, except ``Clock``.
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Protocol, TypeVar
 
-from nightlatch.domain.audit import Event, Link
+from nightlatch.domain.audit import Event, Kind, Link
 from nightlatch.domain.clients import Client, Session, User, UserDecision
+from nightlatch.domain.mail import Mail, Posted
+from nightlatch.domain.members import (
+    Invitation,
+    Member,
+    MemberDecision,
+    MemberSession,
+    SignIns,
+)
 from nightlatch.domain.numbers import CodeMessage, Decision, Number
+from nightlatch.domain.overview import Show, Tally
+from nightlatch.domain.portfolios import Portfolio, PortfolioDecision, Waba
 
 Change = Callable[[Number], Decision]
 UserChange = Callable[[User], UserDecision]
+MemberChange = Callable[[Member], MemberDecision]
+PortfolioChange = Callable[[Portfolio], PortfolioDecision]
+MailChange = Callable[[Posted], Posted]
+SignInsChange = Callable[[SignIns], SignIns]
 
 
 class Clock(Protocol):
@@ -112,6 +126,86 @@ class CodeSender(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Rendered:
+    """A letter as its reader sees it."""
+
+    subject: str
+    text: str
+    html: str
+    link: str | None = None
+
+
+class Letters(Protocol):
+    """Writes letters."""
+
+    def write(self, posted: Posted, token: str | None) -> Rendered:
+        """The letter; *token* goes into its link, whose host is always the configured one.
+
+        Without the token, which is erased once it is used up, the letter says
+        so in the link's place.
+        """
+
+
+class MailRefused(Exception):
+    """A mail server said no to this letter, for good. The message holds nothing of the letter."""
+
+
+class MailPutOff(Exception):
+    """A mail server said: not now. The message holds nothing of the letter."""
+
+
+class MailSender(Protocol):
+    """Brings letters to a mail server, or to the embedded mailbox."""
+
+    keeps: bool
+    """Whether letters end in the embedded mailbox instead of going out."""
+
+    async def send(self, posted: Posted, letter: Rendered) -> None:
+        """Hand the letter over; the same ``key`` again is a second copy of one Message-ID.
+
+        Raises:
+            MailRefused: never try again.
+            MailPutOff: the server was reached; try again later.
+            Exception: any other; the server was not reached.
+        """
+
+
+class OneTimeCodes(Protocol):
+    """Codes of authenticator apps (RFC 6238: SHA-1, 30 s, six digits)."""
+
+    def step_of(self, key: bytes, code: str, now: datetime) -> int | None:
+        """The time step, the present one or a neighbour of it, whose code this is."""
+
+    def address(self, key: bytes, account: str) -> str:
+        """The ``otpauth:`` address that an app reads from a QR code."""
+
+
+class Passwords(Protocol):
+    """Knows which passwords people choose."""
+
+    def is_common(self, password: str, about: Sequence[str]) -> bool:
+        """Whether it is easily guessed, also by who knows *about* its owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class NumberLine:
+    """One number in a list."""
+
+    number: Number
+    last: Event | None
+    """The last thing that happened to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NumberPage:
+    """Some numbers of a list, and where it goes on."""
+
+    lines: Sequence[NumberLine]
+    next: str | None
+    """To be given back for what follows; opaque. None at the end."""
+
+
+@dataclass(frozen=True, slots=True)
 class HandsetMessage:
     """What a phone received from the local registry."""
 
@@ -128,7 +222,7 @@ class SealedValue:
     """A stored value that only the key ring opens, bound to ``kind|v1|owner``."""
 
     kind: str
-    """``pin``, ``password`` or ``code``."""
+    """``pin``, ``password``, ``code``, ``member``, ``app`` or ``mail``."""
     owner: str
     place: str
     """Where it is stored; opaque."""
@@ -141,7 +235,8 @@ class SealedValue:
 
 def bound_to(kind: str, owner: str) -> str:
     """What a value is sealed for: a PIN or a code for its number's id, a password for
-    ``client/username``."""
+    ``client/username``, a member's password or app for the member's id, a mailed token for
+    what its letter is ``about``."""
     return f"{kind}|v1|{owner}"
 
 
@@ -177,6 +272,27 @@ class Store(Protocol):
 
     async def add_number(self, number: Number, events: Sequence[Event]) -> None:
         """Raises NumberExists."""
+
+    async def number_by_link(self, token_hash: bytes) -> Number | None:
+        """The number whose newest turn-off link has this hash."""
+
+    async def list_numbers(
+        self, waba: str, show: Show, text: str, now: datetime, after: str | None, limit: int
+    ) -> NumberPage:
+        """At most *limit* numbers of one account. Costs the same for a hundred and for a million.
+
+        By E.164; those that a search found by what was found. A page may be
+        short, even empty, and still have a ``next``: no call looks at more than
+        a bounded number of rows. An *after* that is not one begins anew.
+        """
+
+    async def tally(self, waba: str, now: datetime) -> Tally: ...
+
+    async def attacked(self, portfolio: str, now: datetime, limit: int) -> Sequence[NumberLine]:
+        """Numbers under attack, the latest first."""
+
+    async def daily(self, portfolio: str, since: date) -> Sequence[tuple[date, Kind, int]]:
+        """How often each of CHARTED happened to the portfolio's numbers on each UTC day."""
 
     async def update(self, id: str, change: Change) -> Number:
         """Apply *change* to the number as it is now and keep its decision.
@@ -224,6 +340,112 @@ class Store(Protocol):
     async def end_session(self, token_hash: bytes) -> None:
         """After this returns, ``session`` knows the token no more. Unknown is fine."""
 
+    # Portfolios, WhatsApp accounts, members
+    async def portfolio(self, id: str) -> Portfolio | None: ...
+
+    async def portfolios(self) -> Sequence[Portfolio]:
+        """All, in the order they were added."""
+
+    async def add_portfolio(self, portfolio: Portfolio, events: Sequence[Event] = ()) -> None: ...
+
+    async def update_portfolio(self, id: str, change: PortfolioChange) -> Portfolio:
+        """As ``update``, for a portfolio. Raises PortfolioUnknown."""
+
+    async def waba(self, id: str) -> Waba | None: ...
+
+    async def wabas(self, portfolio: str) -> Sequence[Waba]:
+        """By name."""
+
+    async def add_waba(self, waba: Waba, events: Sequence[Event] = ()) -> None:
+        """Its events are the portfolio's."""
+
+    async def member(self, id: str) -> Member | None: ...
+
+    async def member_by_email(self, email: str) -> Member | None: ...
+
+    async def members(self, portfolio: str) -> Sequence[Member]:
+        """By when they joined."""
+
+    async def invite(
+        self, invitation: Invitation, events: Sequence[Event], mails: Sequence[Mail]
+    ) -> None:
+        """Keep the invitation; an earlier one to the same address and portfolio is void.
+
+        Raises:
+            MemberExists: the address is a member's.
+            TooManyMembers: no room.
+        """
+
+    async def invitation(self, token_hash: bytes, now: datetime) -> Invitation | None:
+        """None when unknown, used, replaced, withdrawn or expired."""
+
+    async def invitations(self, portfolio: str, now: datetime) -> Sequence[Invitation]:
+        """Those to an address that are open, the oldest first."""
+
+    async def withdraw(self, portfolio: str, email: str, events: Sequence[Event]) -> None:
+        """End the invitation of an address. Unknown is fine."""
+
+    async def join(
+        self,
+        token_hash: bytes,
+        member: Member,
+        session: MemberSession,
+        events: Sequence[Event],
+        change: PortfolioChange | None,
+        now: datetime,
+    ) -> None:
+        """Use up the invitation, add the member with a session, apply *change* to the portfolio.
+
+        Raises:
+            LinkRefused: as ``invitation`` gives None; or it names no address, and the portfolio
+                has a member.
+            MemberExists: the address is a member's.
+        """
+
+    async def update_member(self, id: str, change: MemberChange) -> Member:
+        """As ``update``, for a member; the events are the portfolio's.
+
+        Raises:
+            MemberUnknown: no such member.
+            LastOwner: the portfolio would be left without an owner.
+        """
+
+    async def remove_member(self, id: str, events: Sequence[Event]) -> None:
+        """With all sessions. Raises MemberUnknown, LastOwner."""
+
+    async def member_session(
+        self, token_hash: bytes, now: datetime
+    ) -> tuple[MemberSession, Member] | None:
+        """Who a session's token speaks for; None when unknown or ended."""
+
+    async def member_sessions(self, member: str, now: datetime) -> Sequence[MemberSession]:
+        """The whole ones that have not ended, the latest first."""
+
+    async def touch_session(self, token_hash: bytes, now: datetime) -> None:
+        """It was seen *now*. Unknown is fine."""
+
+    async def end_member_session(self, token_hash: bytes) -> None:
+        """After this returns, ``member_session`` knows it no more. Unknown is fine."""
+
+    async def update_sign_ins(self, key: bytes, change: SignInsChange) -> SignIns:
+        """As ``update``, for the wrong sign-ins of an address; *key* is its keyed hash."""
+
+    # Mail
+    async def lease_mail(self, now: datetime, until: datetime, limit: int) -> Sequence[Posted]:
+        """Waiting letters that are due, hidden from other leases until *until*; each lease
+        counts as an attempt."""
+
+    async def update_mail(self, key: str, change: MailChange) -> Posted:
+        """As ``update``, for a letter. Raises MailUnknown."""
+
+    async def mail(self, key: str) -> Posted | None: ...
+
+    async def mails(self, portfolio: str | None, limit: int) -> Sequence[Posted]:
+        """The latest posted first; of one portfolio, or of all."""
+
+    async def failed_mails(self, portfolio: str | None) -> int:
+        """How many letters are FAILED."""
+
     # The audit trail
     def audit(self, subject: str | None = None) -> AsyncIterator[Link]:
         """Every link, or those of one subject, in the order of their chains.
@@ -235,6 +457,9 @@ class Store(Protocol):
 
     async def newest_events(self, limit: int, subject: str | None = None) -> Sequence[Link]:
         """The last *limit* links by time, of one subject or of all, oldest first."""
+
+    async def events(self, subject: str, before: int | None, limit: int) -> Sequence[Link]:
+        """The newest first, those with a ``seq`` below *before*."""
 
     async def audit_heads(self) -> Sequence[tuple[str, int, bytes]]:
         """Each subject, with the ``seq`` and hash that its own row says its chain ends with."""
@@ -274,6 +499,9 @@ class Store(Protocol):
         """The latest time anything stored is known to have happened."""
 
 
+Decided = TypeVar("Decided", Decision, MemberDecision, PortfolioDecision, UserDecision)
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """Everything a use case may reach."""
@@ -284,5 +512,52 @@ class World:
     clock: Clock
     chance: Chance
     nudge: Callable[[], None]
-    """Say that the outbox has something new."""
+    """Say that there is something new to send."""
+    one_time_codes: OneTimeCodes
+    passwords: Passwords
+    letters: Letters
     refuse_weak_pins: bool = False
+    review_names: bool = False
+    """Whether display names wait until somebody approves them."""
+    place: str = ""
+    """The address that the request under way came from."""
+
+    def seen_from(self, place: str) -> "World":
+        """The same world, for a request from *place*."""
+        return replace(self, place=place)
+
+    def event(self, kind: Kind, by: str, at: datetime, **details: str | int | bool) -> Event:
+        """An event that knows where the request came from."""
+        return Event(kind, by, at, tuple(details.items()), self.place)
+
+    def placed(self, decision: Decided) -> Decided:
+        """*decision* with events and letters that know where the request came from."""
+        if not self.place:
+            return decision
+        events = tuple(replace(event, place=self.place) for event in decision.events)
+        if isinstance(decision, UserDecision):
+            return replace(decision, events=events)
+        return replace(
+            decision, events=events, mails=tuple(self.placed_mail(mail) for mail in decision.mails)
+        )
+
+    def placed_mail(self, mail: Mail) -> Mail:
+        if not self.place:
+            return mail
+        return replace(mail, facts=(*mail.facts, ("place", self.place)))
+
+    async def update(self, id: str, change: Change) -> Number:
+        """``store.update``, with the place; says so when letters were posted."""
+        posted = False
+
+        def placed(number: Number) -> Decision:
+            nonlocal posted
+            decision = self.placed(change(number))
+            posted = bool(decision.mails)
+            return decision
+
+        try:
+            return await self.store.update(id, placed)
+        finally:
+            if posted:
+                self.nudge()

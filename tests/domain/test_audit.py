@@ -12,6 +12,8 @@ from tests.people import NOON
 
 KEY = b"k" * 32
 SUBJECT = "number:1"
+HASH_BEFORE = "abf9b5b7bfb2679991299382d0d71aeadd1e8a80badc8fcc5fe8c002e990d8cc"
+"""Of one event, as it was when events had no place yet."""
 
 
 def chain(events: list[Event], subject: str = SUBJECT, key: bytes = KEY) -> list[Link]:
@@ -37,6 +39,7 @@ events = st.builds(
     st.text(max_size=20),
     st.timedeltas(timedelta(0), timedelta(days=3_650)).map(lambda after: NOON + after),
     details,
+    st.just("") | st.ip_addresses().map(str) | st.text(max_size=8),
 )
 chains = st.lists(events, min_size=1, max_size=8).map(chain)
 
@@ -60,6 +63,7 @@ EDITS = {
     "details": lambda one: replace(
         one, event=replace(one.event, details=(*one.event.details, ("x", 1)))
     ),
+    "place": lambda one: replace(one, event=replace(one.event, place=one.event.place + "1")),
     "subject": lambda one: replace(one, subject="number:2"),
     "seq": lambda one: replace(one, seq=one.seq + 1),
     "hash": lambda one: replace(one, hash=bytes([one.hash[0] ^ 1]) + one.hash[1:]),
@@ -84,6 +88,25 @@ def test_a_detail_that_changes_only_its_type_is_found(before, after):
     changed = replace(links[0], event=replace(links[0].event, details=(("x", after),)))
 
     assert judged([changed], links) == 1
+
+
+@given(links=chains, place=st.text(min_size=1, max_size=8), data=st.data())
+def test_a_place_that_is_taken_away_or_put_there_is_found(links, place, data):
+    at = data.draw(st.integers(0, len(links) - 1))
+    event = links[at].event
+    told = replace(event, place="" if event.place else place)
+    changed = [*links[:at], replace(links[at], event=told), *links[at + 1 :]]
+
+    assert judged(changed, links) == at + 1
+
+
+def test_an_event_without_a_place_has_the_hash_it_had_before_there_were_places():
+    event = Event(Kind.TWO_STEP_ON, "main/admin", NOON, (("weak", False),))
+
+    first = link(KEY, SUBJECT, 1, GENESIS, event)
+
+    assert first.hash.hex() == HASH_BEFORE
+    assert link(KEY, SUBJECT, 1, GENESIS, replace(event, place="127.0.0.1")).hash != first.hash
 
 
 @given(links=chains, data=st.data())

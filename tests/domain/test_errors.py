@@ -26,7 +26,8 @@ def test_every_refusal_says_in_a_sentence_what_it_means(refusal):
 
 def test_the_waits_are_these():
     assert {wait.__name__ for wait in WAITS} == {
-        "LoginWait", "RegistrationWait", "GuessWait", "CodesSpent", "CodeWait",
+        "LoginWait", "RegistrationWait", "GuessWait", "CodesSpent", "CodeWait", "SignInWait",
+        "NameWait",
     }  # fmt: skip
 
 

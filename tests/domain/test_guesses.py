@@ -1,6 +1,7 @@
 """PIN guesses: tables for the edges, laws for every timing, a model for every order."""
 
 import itertools
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from tests.people import NOON
 
 WAITS = (0, 0, 0, 0, 60, 300, 900, 900, 3_600, 86_400)
 SECOND, DAY, MONTH = timedelta(seconds=1), timedelta(days=1), timedelta(days=30)
-ZERO = timedelta(0)
+ZERO, MICRO = timedelta(0), timedelta(microseconds=1)
 
 
 def after_wrong(count: int, at=NOON) -> tuple[Guesses, list[datetime]]:
@@ -199,6 +200,76 @@ def test_a_clock_that_steps_back_neither_ends_nor_stretches_a_wait():
     guesses, times = after_wrong(5)
 
     assert guesses.remaining(times[-1] - 3_650 * DAY) == 60 * SECOND
+
+
+# Under attack
+
+
+def test_one_wrong_guess_is_a_slip_and_two_in_a_row_are_an_attack():
+    one = Guesses().pay(NOON)
+    two = one.pay(NOON + SECOND)
+
+    assert (one.attacked_at, two.attacked_at) == (None, NOON + SECOND)
+    assert not one.is_under_attack(NOON)
+    assert two.is_under_attack(NOON + SECOND)
+
+
+@pytest.mark.parametrize(("after", "attacked"), [(DAY - MICRO, True), (DAY, False)])
+def test_an_attack_is_over_a_day_after_its_last_guess_to_the_microsecond(after, attacked):
+    guesses = Guesses().pay(NOON).pay(NOON + SECOND)
+
+    assert guesses.is_under_attack(NOON + SECOND + after) is attacked
+
+
+def test_a_right_pin_or_a_person_ends_an_attack():
+    guesses = Guesses().pay(NOON).pay(NOON).pay(NOON)
+
+    assert not guesses.right(guesses.ticket, NOON).is_under_attack(NOON)
+    assert not guesses.unlock().is_under_attack(NOON)
+
+
+def test_a_locked_number_is_no_longer_under_attack_after_a_day():
+    guesses, times = after_wrong(100)
+
+    assert guesses.is_under_attack(times[-1])
+    assert not guesses.is_under_attack(times[-1] + DAY)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "seconds"), [(0, None), (4, None), (5, 60), (9, 3_600), (50, 86_400)]
+)
+def test_the_end_of_a_wait_is_when_it_began_and_its_length(wrong, seconds):
+    guesses, times = after_wrong(wrong)
+
+    expected = None if seconds is None else times[-1] + seconds * SECOND
+    assert guesses.wait_ends_at == expected
+
+
+@given(st.integers(0, 99), st.integers(-(10**9), 10**9))
+def test_a_wait_runs_exactly_until_its_end(wrong, shift):
+    guesses, times = after_wrong(wrong)
+    now = (times or [NOON])[-1] + shift * SECOND
+
+    assert bool(guesses.remaining(now)) is (
+        guesses.wait_ends_at is not None and now < guesses.wait_ends_at
+    )
+
+
+# Whether the owners were told
+
+
+def test_a_right_pin_makes_the_next_wrong_guess_the_first_again():
+    guesses = replace(Guesses().pay(NOON), warned=True).pay(NOON)
+
+    assert not guesses.right(guesses.ticket, NOON).warned
+    assert not replace(guesses, warned=True).unlock().warned
+
+
+def test_a_right_pin_that_leaves_wrong_guesses_in_the_run_leaves_the_owners_told():
+    guesses = replace(Guesses().pay(NOON).pay(NOON), warned=True)
+
+    assert guesses.right(1, NOON).warned
+    assert not replace(guesses, warned=False).right(1, NOON).warned
 
 
 def apart(times: list[datetime], count: int, least: timedelta) -> bool:

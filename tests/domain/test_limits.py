@@ -35,6 +35,16 @@ def test_every_limit_stands_in_the_table_once_with_unit_and_source():
         ("USERNAME_LENGTH", (4, 32)),
         ("PASSWORD_LENGTH", (8, 64)),
         ("TOKEN_LIFE", timedelta(days=7)),
+        ("NAME_WINDOW", timedelta(days=30)),
+        ("LINK_LIFE", timedelta(minutes=30)),
+        ("LINKS_PER_WINDOW", 5),
+        ("LINK_WINDOW", timedelta(hours=24)),
+        ("LINK_PAUSE", timedelta(minutes=1)),
+        ("SESSION_IDLE", timedelta(minutes=15)),
+        ("SESSION_LIFE", timedelta(hours=12)),
+        ("RESET_LIFE", timedelta(minutes=30)),
+        ("INVITATION_LIFE", timedelta(days=7)),
+        ("MAIL_GIVE_UP", timedelta(hours=24)),
         ("BODY_BYTES", 16_384),
         ("HEADER_BYTES", 16_384),
     ],
@@ -45,6 +55,25 @@ def test_a_promised_limit_keeps_its_value(name, value):
 
 def test_the_waits_and_checks_of_a_code_fit_together():
     assert len(limits.CODE_WAITS) == limits.CODE_CHECKS - 1
+
+
+def test_waits_after_wrong_app_codes_never_shrink_and_end_before_they_are_forgotten():
+    assert list(limits.APP_CODE_WAITS) == sorted(limits.APP_CODE_WAITS)
+    assert limits.APP_CODE_WAITS[-1] < limits.SIGN_IN_MEMORY
+
+
+def test_waits_after_wrong_sign_ins_never_shrink_and_never_pass_a_minute():
+    assert list(limits.SIGN_IN_WAITS) == sorted(limits.SIGN_IN_WAITS)
+    assert limits.SIGN_IN_WAITS[-1] == timedelta(minutes=1)
+
+
+def test_mail_is_tried_again_after_a_second_at_first_and_every_five_minutes_at_last():
+    assert list(limits.MAIL_PAUSES) == sorted(limits.MAIL_PAUSES)
+    assert limits.MAIL_PAUSES[0] == timedelta(seconds=1)
+    assert limits.MAIL_PAUSES[-1] == timedelta(minutes=5)
+    assert timedelta(seconds=limits.MAIL_SECONDS) + limits.MAIL_UNREACHED_PAUSE < timedelta(
+        minutes=1
+    )
 
 
 def test_waits_after_wrong_guesses_never_shrink_and_never_pass_a_day():

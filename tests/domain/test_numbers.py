@@ -1,4 +1,6 @@
-"""A number: its spelling, its name, its life, its unlock."""
+"""A number: its spelling, its names, its certificates, its life, its unlock."""
+
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -7,10 +9,25 @@ from hypothesis import strategies as st
 from nightlatch.domain import numbers
 from nightlatch.domain.audit import Kind
 from nightlatch.domain.certificates import Certificate
-from nightlatch.domain.errors import CertificateRefused, NoNumberHeld, ParameterInvalid
+from nightlatch.domain.errors import (
+    CertificateNotReady,
+    CertificateRefused,
+    NameWait,
+    NoNameAsked,
+    NoNumberHeld,
+    ParameterInvalid,
+    RegistrationWait,
+)
 from nightlatch.domain.guesses import Guesses
-from nightlatch.domain.numbers import Status, read_e164, read_name
-from tests.domain.samples import a_number
+from nightlatch.domain.mail import Letter, To
+from nightlatch.domain.numbers import (
+    NameState,
+    RegistrationBudget,
+    Status,
+    read_e164,
+    read_name,
+)
+from tests.domain.samples import DAY, MICRO, OWNER_PIN, SECOND, a_number
 from tests.people import E164, NAME, NATIONAL, NOON, OWNER, THIEF
 
 
@@ -107,3 +124,200 @@ def test_an_unlock_ends_the_lock_and_is_told():
     decision.number.guesses.refuse_while_closed(NOON)
     (event,) = decision.events
     assert (event.kind, event.by, event.at) == (Kind.NUMBER_UNLOCKED, "operator", NOON)
+
+
+# Display names
+
+NEW_NAME = "Lucky Bush"
+BY = OWNER.email
+
+
+def ask(number, name=NEW_NAME, now=NOON, *, approve=True):
+    return numbers.ask_name(number, name, "serial-2", BY, now, approve=approve)
+
+
+def test_a_name_that_is_approved_at_once_comes_with_another_certificate():
+    decision = ask(a_number())
+
+    number = decision.number
+    assert (number.name, number.serial, number.name_set_at) == (NEW_NAME, "serial-2", NOON)
+    assert (number.asked_name, number.name_state) == (None, NameState.APPROVED)
+    assert [(event.kind, event.by, event.details) for event in decision.events] == [
+        (Kind.NAME_ASKED, BY, (("name", NEW_NAME),)),
+        (Kind.NAME_APPROVED, BY, (("name", NEW_NAME),)),
+    ]
+    with pytest.raises(CertificateRefused):
+        number.accept_certificate(a_number().certificate)
+
+
+def test_a_name_in_review_leaves_the_name_and_the_certificate_as_they_are():
+    decision = ask(a_number(), approve=False)
+
+    number = decision.number
+    assert (number.name, number.serial, number.name_set_at) == (NAME, "serial-1", None)
+    assert (number.asked_name, number.name_state) == (NEW_NAME, NameState.PENDING_REVIEW)
+    assert [event.kind for event in decision.events] == [Kind.NAME_ASKED]
+    number.accept_certificate(a_number().certificate)
+
+
+def test_the_same_name_again_changes_nothing():
+    decision = ask(a_number(registered_at=NOON, name_set_at=NOON), NAME)
+
+    assert decision.number == a_number(registered_at=NOON, name_set_at=NOON)
+    assert decision.events == ()
+
+
+def test_the_approved_name_asked_for_again_takes_the_place_of_one_in_review():
+    waiting = ask(a_number(), approve=False).number
+
+    number = ask(waiting, NAME).number
+
+    assert (number.name, number.asked_name) == (NAME, None)
+
+
+@pytest.mark.parametrize("after", [timedelta(0), 30 * DAY - MICRO])
+def test_a_number_that_was_registered_once_keeps_a_name_for_thirty_days(after):
+    number = a_number(registered_at=NOON, name_set_at=NOON)
+
+    with pytest.raises(NameWait):
+        ask(number, now=NOON + after)
+
+    assert ask(number, now=NOON + 30 * DAY).number.name == NEW_NAME
+
+
+@pytest.mark.parametrize(
+    ("after", "seconds"), [(timedelta(0), 2_592_000), (SECOND, 2_591_999), (-9 * DAY, 2_592_000)]
+)
+def test_the_refusal_says_when_another_name_may_be_asked_for(after, seconds):
+    with pytest.raises(NameWait) as refused:
+        ask(a_number(registered_at=NOON, name_set_at=NOON), now=NOON + after)
+
+    assert refused.value.retry_after == seconds
+
+
+def test_before_the_first_registration_names_may_change_freely():
+    number = a_number()
+
+    for n in range(5):
+        number = ask(number, f"Shrub {n}").number
+
+    assert number.name == "Shrub 4"
+
+
+def test_the_first_change_after_registering_is_free():
+    assert ask(a_number(registered_at=NOON)).number.name == NEW_NAME
+
+
+def test_a_name_in_review_is_approved_with_the_serial_of_its_certificate():
+    waiting = ask(a_number(), approve=False).number
+
+    decision = numbers.approve_name(waiting, "serial-3", "operator", NOON + DAY)
+
+    number = decision.number
+    assert (number.name, number.serial, number.name_set_at) == (NEW_NAME, "serial-3", NOON + DAY)
+    assert number.name_state is NameState.APPROVED
+    assert [(event.kind, event.by) for event in decision.events] == [
+        (Kind.NAME_APPROVED, "operator")
+    ]
+
+
+def test_a_declined_name_leaves_the_one_before():
+    waiting = ask(a_number(), approve=False).number
+
+    decision = numbers.decline_name(waiting, "operator", NOON)
+
+    assert (decision.number.name, decision.number.serial) == (NAME, "serial-1")
+    assert decision.number.name_state is NameState.DECLINED
+    (event,) = decision.events
+    assert (event.kind, event.details) == (Kind.NAME_DECLINED, (("name", NEW_NAME),))
+
+
+def test_after_a_declined_name_another_one_is_in_review():
+    declined = numbers.decline_name(ask(a_number(), approve=False).number, "operator", NOON)
+
+    number = ask(declined.number, "Lucky Tree", approve=False).number
+
+    assert (number.asked_name, number.name_state) == ("Lucky Tree", NameState.PENDING_REVIEW)
+
+
+def test_without_a_name_in_review_there_is_nothing_to_approve_or_decline():
+    declined = numbers.decline_name(ask(a_number(), approve=False).number, "operator", NOON).number
+
+    for number in (a_number(), declined):
+        with pytest.raises(NoNameAsked):
+            numbers.decline_name(number, "operator", NOON)
+    with pytest.raises(NoNameAsked):
+        numbers.approve_name(a_number(), "serial-3", "operator", NOON)
+
+
+# Certificates
+
+
+def test_before_a_name_is_approved_there_is_no_certificate():
+    number = a_number(name="", asked_name=NAME)
+
+    with pytest.raises(CertificateNotReady):
+        _ = number.certificate
+    with pytest.raises(CertificateNotReady):
+        numbers.renew_certificate(number, "serial-2", BY, NOON)
+    with pytest.raises(CertificateRefused):
+        number.accept_certificate(Certificate("serial-1", E164, ""))
+
+
+def test_another_certificate_revokes_the_one_before():
+    decision = numbers.renew_certificate(a_number(), "serial-2", BY, NOON)
+
+    assert decision.number == a_number(serial="serial-2")
+    assert [event.kind for event in decision.events] == [Kind.CERTIFICATE_RENEWED]
+    with pytest.raises(CertificateRefused):
+        decision.number.accept_certificate(a_number().certificate)
+
+
+# Letting go
+
+
+def test_a_deregistered_number_is_held_by_nobody_and_keeps_its_pin():
+    number = a_number(holder=OWNER.client, registered_at=NOON, two_step=OWNER_PIN)
+
+    decision = numbers.deregister(number, BY, NOON)
+
+    assert (decision.number.holder, decision.number.status) == (None, Status.DISCONNECTED)
+    assert decision.number.two_step == OWNER_PIN
+    (event,) = decision.events
+    assert (event.kind, event.details) == (Kind.NUMBER_RELEASED, (("from", OWNER.client),))
+
+
+def test_a_number_that_nobody_holds_cannot_be_let_go():
+    with pytest.raises(NoNumberHeld):
+        numbers.deregister(a_number(registered_at=NOON), BY, NOON)
+
+
+def test_deregistering_has_a_budget_of_its_own():
+    registrations = RegistrationBudget((NOON,) * 10)
+    number = a_number(holder=OWNER.client, registered_at=NOON, registrations=registrations)
+    at = NOON
+    for _ in range(10):
+        released = numbers.deregister(number, BY, at).number
+        number = a_number(
+            holder=OWNER.client, registered_at=NOON, deregistrations=released.deregistrations
+        )
+
+    with pytest.raises(RegistrationWait):
+        numbers.deregister(number, BY, at + timedelta(hours=72) - MICRO)
+
+    assert released.deregistrations == registrations
+    assert numbers.deregister(number, BY, at + timedelta(hours=72)).number.holder is None
+
+
+# What is mailed
+
+
+def test_a_notice_tells_the_owners_which_number_who_and_when():
+    mail = numbers.notice(Letter.PIN_SET, a_number(), BY, NOON)
+
+    assert (mail.letter, mail.to, mail.sealed, mail.good_until) == (
+        Letter.PIN_SET, To.OWNERS, None, None,
+    )  # fmt: skip
+    assert dict(mail.facts) == {
+        "number": E164, "name": NAME, "number_id": a_number().id, "by": BY, "at": NOON.isoformat(),
+    }  # fmt: skip

@@ -22,6 +22,7 @@ from nightlatch.domain.errors import (
     WrongCode,
 )
 from nightlatch.domain.guesses import Guesses
+from nightlatch.domain.mail import Letter, To
 from nightlatch.domain.numbers import Number, RegistrationBudget, Status
 from tests.domain.samples import OWNER_PIN, RIGHT_HASH, SECOND, WRONG_HASH, a_code, a_number
 from tests.people import NOON, OWNER, THIEF
@@ -48,6 +49,11 @@ def spent(count: int, at=NOON) -> RegistrationBudget:
 
 def kinds(decision) -> list[Kind]:
     return [event.kind for event in decision.events]
+
+
+def letters(decision) -> list[Letter]:
+    assert {mail.to for mail in decision.mails} <= {To.OWNERS}
+    return [mail.letter for mail in decision.mails]
 
 
 # The budget
@@ -204,6 +210,93 @@ def test_a_lock_ends_again_when_the_guess_that_began_it_is_right():
     assert not right.number.guesses.locked
 
 
+def guess(number: Number, right: bool = False, now=NOON):
+    """Pay and settle; both decisions."""
+    paid = registration.pay_guess(number, BY, "account", now)
+    settle = registration.settle_right if right else registration.settle_wrong
+    return paid, settle(paid.number, paid.number.guesses.ticket, BY, "account", now)
+
+
+def test_the_first_wrong_guess_of_a_run_is_mailed_and_those_that_follow_are_not():
+    number, mailed = a_number(two_step=OWNER_PIN), []
+
+    for right in (False, False, False, True, True, False, False):
+        paid, settled = guess(number, right)
+        number = settled.number
+        mailed.append((letters(paid), letters(settled)))
+
+    told: tuple[list[Letter], list[Letter]] = ([], [Letter.FIRST_WRONG_GUESS])
+    assert mailed == [told, ([], []), ([], []), ([], []), ([], []), told, ([], [])]
+
+
+def test_a_guess_that_was_never_settled_leaves_the_mail_to_the_next_wrong_one():
+    crashed = registration.pay_guess(a_number(two_step=OWNER_PIN), BY, "account", NOON).number
+
+    _, settled = guess(crashed)
+
+    assert settled.number.guesses.run == 2
+    assert letters(settled) == [Letter.FIRST_WRONG_GUESS]
+
+
+def test_of_wrong_guesses_in_flight_together_one_is_mailed():
+    number = a_number(two_step=OWNER_PIN)
+    for _ in range(4):
+        number = registration.pay_guess(number, BY, "account", NOON).number
+
+    mailed = []
+    for ticket in (3, 1, 4, 2):
+        settled = registration.settle_wrong(number, ticket, BY, "account", NOON)
+        number = settled.number
+        mailed += letters(settled)
+
+    assert mailed == [Letter.FIRST_WRONG_GUESS]
+
+
+def test_after_an_unlock_the_next_wrong_guess_is_mailed_again():
+    number = guess(a_number(two_step=OWNER_PIN))[1].number
+
+    _, settled = guess(replace(number, guesses=number.guesses.unlock()))
+
+    assert letters(settled) == [Letter.FIRST_WRONG_GUESS]
+
+
+def test_a_lock_is_mailed_once_when_it_begins():
+    number = a_number(two_step=OWNER_PIN, guesses=Guesses(ticket=99, run=99, warned=True))
+
+    paid, settled = guess(number)
+
+    assert letters(paid) == [Letter.NUMBER_LOCKED]
+    assert letters(settled) == []
+
+
+def test_a_lock_that_ends_with_the_right_pin_is_not_mailed_again():
+    number = a_number(two_step=OWNER_PIN, guesses=Guesses(ticket=99, run=99, warned=True))
+
+    paid, settled = guess(number, right=True)
+
+    assert letters(paid) == [Letter.NUMBER_LOCKED]
+    assert letters(settled) == []
+
+
+@given(st.lists(st.sampled_from(["wrong", "right", "crash", "unlock"]), max_size=60))
+def test_each_run_of_wrong_guesses_is_mailed_at_most_once_and_never_not_at_all(steps):
+    number, at, mailed, wrong = a_number(two_step=OWNER_PIN), NOON, 0, 0
+
+    for step in steps:
+        at += timedelta(days=1)
+        if step == "unlock":
+            number = replace(number, guesses=number.guesses.unlock())
+        elif step == "crash":
+            number = registration.pay_guess(number, BY, "account", at).number
+        else:
+            _, settled = guess(number, step == "right", at)
+            number, mailed = settled.number, mailed + len(settled.mails)
+            wrong += step == "wrong"
+        if step in ("right", "unlock"):
+            mailed = wrong = 0
+        assert mailed == min(wrong, 1)
+
+
 def test_a_right_guess_ends_the_run_and_is_told():
     number = registration.pay_guess(a_number(two_step=OWNER_PIN), BY, "account", NOON).number
 
@@ -291,6 +384,15 @@ def test_taking_a_number_over_tells_from_whom():
     assert decision.number.holder == THIEF.client
     assert kinds(decision) == [Kind.NUMBER_REGISTERED, Kind.NUMBER_TAKEN_OVER]
     assert decision.events[1].details == (("from", OWNER.client),)
+    assert letters(decision) == [Letter.NUMBER_TAKEN_OVER]
+
+
+@pytest.mark.parametrize("holder", [None, OWNER.client])
+def test_a_number_that_is_taken_from_nobody_is_mailed_to_nobody(holder):
+    number = replace(accept(a_number(registered_at=NOON)).number, holder=holder)
+
+    assert letters(enter(number)) == []
+    assert letters(enter(number, WRONG_HASH)) == []
 
 
 def test_a_client_that_came_to_hold_the_number_meanwhile_takes_nothing_over():

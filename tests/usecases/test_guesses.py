@@ -232,7 +232,7 @@ async def test_a_hundred_wrong_pins_lock_until_a_person_unlocks(scene: Scene):
     with pytest.raises(NumberLocked):
         await scene.register(scene.owner, OWNER.pin)
     told = (await scene.kinds())[-3:]
-    await numbers.unlock(scene.world, E164)
+    await numbers.unlock(scene.world, await numbers.find_number(scene.world, E164))
 
     assert told == ["guess.paid", "number.locked", "guess.wrong"]
     assert await scene.register(scene.owner, OWNER.pin) is None
@@ -291,7 +291,7 @@ async def test_wrong_pins_racing_a_right_one_are_never_erased_by_it(scene: Scene
     await scene.owner_is_protected()
 
     for _ in range(10):
-        await numbers.unlock(scene.world, E164)
+        await numbers.unlock(scene.world, await numbers.find_number(scene.world, E164))
         ends = await asyncio.gather(
             outcome(check(scene, "000000")),
             outcome(check(scene, OWNER.pin)),

@@ -1,6 +1,6 @@
 """What happened, in an order nobody can change unseen.
 
-Each subject (a number, a client) has its own chain: every link is a keyed hash
+Each subject (a number, a client, a portfolio) has its own chain: every link is a keyed hash
 over the one before and the event itself.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 
 class Kind(StrEnum):
@@ -21,6 +22,10 @@ class Kind(StrEnum):
     NUMBER_TAKEN_OVER = "number.taken_over"
     NUMBER_RELEASED = "number.released"
     NUMBER_UNLOCKED = "number.unlocked"
+    NAME_ASKED = "name.asked"
+    NAME_APPROVED = "name.approved"
+    NAME_DECLINED = "name.declined"
+    CERTIFICATE_RENEWED = "certificate.renewed"
     REGISTRATION_ACCEPTED = "registration.accepted"
     CODE_SENT = "code.sent"
     CODE_WRONG = "code.wrong"
@@ -32,6 +37,8 @@ class Kind(StrEnum):
     TWO_STEP_ON = "two_step.turned_on"
     TWO_STEP_CHANGED = "two_step.pin_changed"
     TWO_STEP_OFF = "two_step.turned_off"
+    TURN_OFF_ASKED = "two_step.turn_off_asked"
+    TURN_OFF_REFUSED = "two_step.turn_off_refused"
     SHARDS_SET = "shards.set"
     CLIENT_ADDED = "client.added"
     USER_ADDED = "user.added"
@@ -39,7 +46,29 @@ class Kind(StrEnum):
     PASSWORD_CHANGED = "user.password_changed"  # noqa: S105 - the name of an event
     PASSWORD_RESET = "user.password_reset"  # noqa: S105 - the name of an event
     LOGIN_WRONG = "login.wrong"
+    PORTFOLIO_CHANGED = "portfolio.changed"
+    WABA_ADDED = "waba.added"
+    MEMBER_INVITED = "member.invited"
+    MEMBER_JOINED = "member.joined"
+    MEMBER_REMOVED = "member.removed"
+    MEMBER_ROLE = "member.role_changed"
+    MEMBER_PASSWORD = "member.password_changed"  # noqa: S105 - the name of an event
+    MEMBER_RESET_ASKED = "member.reset_asked"
+    MEMBER_APP_ON = "member.authenticator_on"
+    MEMBER_APP_OFF = "member.authenticator_off"
+    MEMBER_RECOVERY = "member.recovery_code_used"
+    SIGNED_IN = "member.signed_in"
+    SIGN_IN_WRONG = "member.sign_in_wrong"
+    SESSIONS_ENDED = "member.sessions_ended"
 
+
+CHARTED: Final = frozenset(
+    {Kind.GUESS_WRONG, Kind.GUESS_RIGHT, Kind.REGISTRATION_ACCEPTED, Kind.NUMBER_REGISTERED}
+)
+"""What is counted for each day."""
+
+OPERATOR: Final = "operator"
+"""Who acts by the command line."""
 
 Detail = str | int | bool
 
@@ -50,9 +79,11 @@ class Event:
 
     kind: Kind
     by: str
-    """Who: ``client/username``, or ``operator`` for the command line."""
+    """Who: ``client/username``, a member's e-mail address, or ``operator`` for the command line."""
     at: datetime
     details: tuple[tuple[str, Detail], ...] = ()
+    place: str = ""
+    """The address the request came from; empty for the command line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +91,7 @@ class Link:
     """An event in its place in the chain."""
 
     subject: str
-    """``number:<id>`` or ``client:<name>``."""
+    """``number:<id>``, ``client:<name>`` or ``portfolio:<id>``."""
     seq: int
     """1, 2, 3 … without gaps."""
     event: Event
@@ -72,11 +103,10 @@ GENESIS = bytes(32)
 
 def link(key: bytes, subject: str, seq: int, head: bytes, event: Event) -> Link:
     """Put *event* behind the link whose hash is *head* (GENESIS before the first)."""
-    text = json.dumps(
-        [subject, seq, event.kind, event.by, event.at.isoformat(), event.details],
-        ensure_ascii=True,
-        separators=(",", ":"),
-    )
+    told = [subject, seq, event.kind, event.by, event.at.isoformat(), event.details]
+    if event.place:
+        told.append(event.place)
+    text = json.dumps(told, ensure_ascii=True, separators=(",", ":"))
     return Link(subject, seq, event, hmac.digest(key, head + text.encode(), hashlib.sha256))
 
 

@@ -42,6 +42,30 @@ class PasswordChangeRequired(Refusal):
     """The first password is still in use."""
 
 
+class SignInRefused(Refusal):
+    """Unknown member, wrong password or wrong code; they are not told apart."""
+
+
+class SignInWait(_Wait):
+    """Too many wrong sign-ins for this address; refused unread."""
+
+
+class SignedOut(Refusal):
+    """No session, or one that has ended."""
+
+
+class FormForged(Refusal):
+    """The form was not one of ours, or not of this session."""
+
+
+class RoleTooLow(Refusal):
+    """The member's role does not include this."""
+
+
+class LinkRefused(Refusal):
+    """The link is unknown, used, expired, replaced, or of somebody else; not told apart."""
+
+
 # What is asked
 class _Parameter(Refusal):
     def __init__(self, name: str, why: str = "") -> None:
@@ -154,6 +178,75 @@ class RegistrationOutdated(Refusal):
 
 class NoNumberHeld(Refusal):
     """The client holds no number, so it has nothing to protect or to shard."""
+
+
+class TwoStepIsOff(Refusal):
+    """There is no PIN to change or to turn off."""
+
+
+class TwoStepIsOn(Refusal):
+    """There is a PIN already, so another one needs the current one."""
+
+
+class PinUnchanged(Refusal):
+    """The new PIN is the current one, which was right; nothing changed."""
+
+
+class PinChangedMeanwhile(Refusal):
+    """Somebody else changed the PIN, or turned it off, while this was under way."""
+
+
+class CertificateNotReady(Refusal):
+    """There is no certificate before the display name is approved."""
+
+
+class NameWait(_Wait):
+    """The display name was changed less than NAME_WINDOW ago."""
+
+
+class NoNameAsked(Refusal):
+    """No display name waits for review."""
+
+
+# Portfolios and their members
+class PortfolioUnknown(Refusal):
+    """No such portfolio."""
+
+
+class WabaUnknown(Refusal):
+    """No such WhatsApp account in this portfolio."""
+
+
+class MemberExists(Refusal):
+    """The e-mail address belongs to a member already."""
+
+
+class MemberUnknown(Refusal):
+    """No such member in this portfolio."""
+
+
+class LastOwner(Refusal):
+    """A portfolio keeps at least one owner."""
+
+
+class TooManyMembers(Refusal):
+    """The portfolio has as many members and invitations as it may have."""
+
+
+class AppAlreadyOn(Refusal):
+    """The member has an authenticator app already."""
+
+
+class AppCodeRefused(Refusal):
+    """The authenticator's code does not fit the key that was shown."""
+
+
+class MailUnknown(Refusal):
+    """No such letter."""
+
+
+class MailEnded(Refusal):
+    """The letter arrived already, or its link is dead; nothing to send again."""
 
 
 # What we cannot do just now

@@ -9,7 +9,13 @@ from datetime import datetime, timedelta
 from typing import TypedDict
 
 from nightlatch.domain.errors import GuessWait, NumberLocked
-from nightlatch.domain.limits import GUESS_LOCK, GUESS_WAITS, GUESS_WINDOW
+from nightlatch.domain.limits import (
+    ATTACK_GUESSES,
+    ATTACK_WINDOW,
+    GUESS_LOCK,
+    GUESS_WAITS,
+    GUESS_WINDOW,
+)
 
 _NONE = timedelta(0)
 
@@ -37,6 +43,25 @@ class Guesses:
     since: datetime | None = None
     """When the running wait began; None when none runs."""
     locked: bool = False
+    warned: bool = False
+    """Whether the owners were told of the wrong guesses of this run."""
+
+    @property
+    def attacked_at(self) -> datetime | None:
+        """When the last of ATTACK_GUESSES or more wrong guesses in a row was made, else None."""
+        return self.paid[-1].at if self.run >= ATTACK_GUESSES and self.paid else None
+
+    def is_under_attack(self, now: datetime) -> bool:
+        """Whether that is less than ATTACK_WINDOW ago."""
+        at = self.attacked_at
+        return at is not None and at > now - ATTACK_WINDOW
+
+    @property
+    def wait_ends_at(self) -> datetime | None:
+        """When the latest wait ends or ended; None when no guess began one."""
+        if self.since is None:
+            return None
+        return self.since + GUESS_WAITS[min(self.run, len(GUESS_WAITS)) - 1]
 
     def remaining(self, now: datetime) -> timedelta:
         """Time until the running wait ends: zero when none runs, never above its own length."""
@@ -79,7 +104,13 @@ class Guesses:
         forgiven = max(ticket, self.forgiven)
         later = sum(1 for guess in self.paid if guess.ticket > forgiven)
         others = tuple(guess for guess in self.paid if guess.ticket != ticket)
-        return replace(self, forgiven=forgiven, paid=others, **_closing(later, len(others), now))
+        return replace(
+            self,
+            forgiven=forgiven,
+            paid=others,
+            warned=self.warned and later > 0,
+            **_closing(later, len(others), now),
+        )
 
     def wrong(self, ticket: int, now: datetime) -> "Guesses":
         """Settle a guess as wrong; one that a right PIN overtook counts again from here."""
@@ -89,7 +120,10 @@ class Guesses:
 
     def unlock(self) -> "Guesses":
         """A person vouches: the run, the wait and the 30-day total start anew."""
-        return replace(self, run=0, forgiven=self.ticket, paid=(), since=None, locked=False)
+        return replace(
+            self, run=0, forgiven=self.ticket, paid=(), since=None, locked=False,
+            warned=False,
+        )  # fmt: skip
 
 
 class _Closing(TypedDict):

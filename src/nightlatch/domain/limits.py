@@ -49,6 +49,14 @@ GUESS_WINDOW: Final = _limit(
     "GUESS_WINDOW", timedelta(days=30), "rolling", "our choice: right PINs do not clear this total"
 )
 
+ATTACK_GUESSES: Final = _limit(
+    "ATTACK_GUESSES", 2, "wrong guesses in a row, then the number counts as under attack",
+    "our choice: one is a slip of the finger",
+)  # fmt: skip
+ATTACK_WINDOW: Final = _limit(
+    "ATTACK_WINDOW", timedelta(hours=24), "after the last of them", "our choice"
+)
+
 # Registration
 REGISTRATIONS: Final = _limit(
     "REGISTRATIONS",
@@ -67,6 +75,23 @@ CERTIFICATE_LENGTH: Final = _limit(
 )
 DISPLAY_NAME_LENGTH: Final = _limit("DISPLAY_NAME_LENGTH", 128, "characters, at most", "our choice")
 SHARDS: Final = _limit("SHARDS", (1, 2, 4, 8, 16, 32), "shards", "Meta, On-Premises account/shards")
+
+NAME_WINDOW: Final = _limit(
+    "NAME_WINDOW",
+    timedelta(days=30),
+    "between two display names of a number that was registered once",
+    "Meta, On-Premises getting started: freely before registration, then once per 30 days",
+)
+
+# The turn-off link
+LINK_LIFE: Final = _limit("LINK_LIFE", timedelta(minutes=30), "from asking", "our choice")
+LINKS_PER_WINDOW: Final = _limit(
+    "LINKS_PER_WINDOW", 5, "turn-off links mailed per number and LINK_WINDOW", "our choice"
+)
+LINK_WINDOW: Final = _limit("LINK_WINDOW", timedelta(hours=24), "rolling", "our choice")
+LINK_PAUSE: Final = _limit(
+    "LINK_PAUSE", timedelta(minutes=1), "between two turn-off links of one number", "our choice"
+)
 
 # Registration codes
 CODE_DIGITS: Final = _limit("CODE_DIGITS", 6, "ASCII digits", "Meta: code 123-830")
@@ -113,6 +138,83 @@ LOGIN_WAIT: Final = _limit(
 USERS_PER_CLIENT: Final = _limit("USERS_PER_CLIENT", 1_000, "users", "our choice")
 API_KEY_LENGTH: Final = _limit(
     "API_KEY_LENGTH", (12, 128), "characters", "Meta, On-Premises health: WA_API_KEY"
+)
+
+# Members of a portfolio
+EMAIL_LENGTH: Final = _limit("EMAIL_LENGTH", 254, "characters, at most", "RFC 5321, 4.5.3.1.3")
+PERSON_NAME_LENGTH: Final = _limit("PERSON_NAME_LENGTH", 80, "characters, at most", "our choice")
+MEMBER_PASSWORD_LENGTH: Final = _limit(
+    "MEMBER_PASSWORD_LENGTH",
+    (12, 128),
+    "characters; a common one is refused at any length",
+    "our choice, after NIST SP 800-63B: length and a blocklist, no rules of composition",
+)
+SIGN_IN_WAITS: Final = _limit(
+    "SIGN_IN_WAITS",
+    tuple(timedelta(seconds=s) for s in (0, 0, 0, 0, 5, 10, 20, 40, 60)),
+    "wait after wrong sign-in 1, 2, … in a row for one e-mail address; the last repeats",
+    "our choice: never a lock, so nobody is kept out for good",
+)
+APP_CODE_WAITS: Final = _limit(
+    "APP_CODE_WAITS",
+    tuple(timedelta(seconds=s) for s in (0, 0, 0, 0, 60, 300, 900)),
+    "wait after wrong authenticator code 1, 2, … in a row, by who has the password; the last"
+    " repeats",
+    "our choice: some 120 codes a day at most, so a stranger with the password finds one in a year"
+    " with about one chance in eight",
+)
+SIGN_IN_MEMORY: Final = _limit(
+    "SIGN_IN_MEMORY", timedelta(hours=1), "after the last wrong sign-in they are forgotten",
+    "our choice",
+)  # fmt: skip
+SESSION_IDLE: Final = _limit(
+    "SESSION_IDLE", timedelta(minutes=15), "without a request, then signed out", "our choice"
+)
+SESSION_LIFE: Final = _limit(
+    "SESSION_LIFE", timedelta(hours=12), "from signing in, then signed out", "our choice"
+)
+SESSION_TOUCH: Final = _limit(
+    "SESSION_TOUCH", timedelta(seconds=30), "precision of the last request that is kept",
+    "our choice: a write for each request would cost more than the page",
+)  # fmt: skip
+HALF_SESSION: Final = _limit(
+    "HALF_SESSION", timedelta(minutes=5), "between the password and the authenticator's code",
+    "our choice",
+)  # fmt: skip
+SESSIONS_PER_MEMBER: Final = _limit(
+    "SESSIONS_PER_MEMBER", 20, "sessions; a further sign-in ends the oldest", "our choice"
+)
+RECOVERY_CODES: Final = _limit("RECOVERY_CODES", 10, "codes, each good once", "our choice")
+INVITATION_LIFE: Final = _limit("INVITATION_LIFE", timedelta(days=7), "from inviting", "our choice")
+RESET_LIFE: Final = _limit("RESET_LIFE", timedelta(minutes=30), "from asking", "our choice")
+RESET_PAUSE: Final = _limit(
+    "RESET_PAUSE", timedelta(minutes=1), "between two reset letters to one member", "our choice"
+)
+MEMBERS_PER_PORTFOLIO: Final = _limit(
+    "MEMBERS_PER_PORTFOLIO", 200, "members and open invitations", "our choice"
+)
+
+# Mail
+MAIL_PAUSES: Final = _limit(
+    "MAIL_PAUSES",
+    tuple(timedelta(seconds=s) for s in (1, 2, 5, 15, 30, 60, 120, 300)),
+    "wait after attempt 1, 2, … that the mail server put off; the last repeats",
+    "our choice",
+)
+MAIL_UNREACHED_PAUSE: Final = _limit(
+    "MAIL_UNREACHED_PAUSE",
+    timedelta(seconds=30),
+    "longest wait after an attempt that did not reach the mail server",
+    "our choice: mail arrives within a minute of the server's return",
+)
+MAIL_GIVE_UP: Final = _limit(
+    "MAIL_GIVE_UP", timedelta(hours=24), "then a letter has failed", "our choice"
+)
+MAIL_SECONDS: Final = _limit(
+    "MAIL_SECONDS", 20, "seconds a mail server may take for one letter", "our choice"
+)
+MAIL_KEPT: Final = _limit(
+    "MAIL_KEPT", timedelta(days=30), "a letter's row is kept after its end", "our choice"
 )
 
 # The wire

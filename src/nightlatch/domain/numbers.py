@@ -9,14 +9,23 @@ from nightlatch.domain.audit import Event, Kind
 from nightlatch.domain.certificates import Certificate
 from nightlatch.domain.codes import CodeBudget, Pending
 from nightlatch.domain.errors import (
+    CertificateNotReady,
     CertificateRefused,
+    NameWait,
+    NoNameAsked,
     NoNumberHeld,
     ParameterInvalid,
     Refusal,
     RegistrationWait,
 )
 from nightlatch.domain.guesses import Guesses
-from nightlatch.domain.limits import DISPLAY_NAME_LENGTH, REGISTRATION_WINDOW, REGISTRATIONS
+from nightlatch.domain.limits import (
+    DISPLAY_NAME_LENGTH,
+    NAME_WINDOW,
+    REGISTRATION_WINDOW,
+    REGISTRATIONS,
+)
+from nightlatch.domain.mail import Letter, Mail, To
 
 _E164 = re.compile(r"\+[1-9][0-9]{4,14}", re.ASCII)
 
@@ -75,6 +84,28 @@ class RegistrationBudget:
         return RegistrationBudget((*recent, now))
 
 
+@dataclass(frozen=True, slots=True)
+class TurnOffLink:
+    """The newest mailed link that turns two-step verification off."""
+
+    hash: bytes
+    pin_version: int
+    """It is void once the PIN has another version."""
+    asked_by: str
+    """Id of the member who asked for it."""
+    asked_version: int
+    """That member's ``version`` then; a changed password voids the link."""
+    expires_at: datetime
+
+
+class NameState(StrEnum):
+    """Where the review of a display name stands."""
+
+    APPROVED = "APPROVED"
+    PENDING_REVIEW = "PENDING_REVIEW"
+    DECLINED = "DECLINED"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Number:
     """One number. E.164 is its identity, however it was split or spelled."""
@@ -86,10 +117,14 @@ class Number:
     """Country calling code, digits only; the rest of ``e164`` is the national number."""
     waba: str
     name: str
-    """The display name, approved."""
+    """The display name that is approved; empty while none ever was."""
     serial: str
     """Serial of the one certificate that is good now; older ones are revoked."""
     created_at: datetime
+    asked_name: str | None = None
+    """A display name that waits for review, or was declined."""
+    name_declined: bool = False
+    name_set_at: datetime | None = None
     holder: str | None = None
     """The client that holds the number; its registration is the only one."""
     registered_at: datetime | None = None
@@ -99,6 +134,10 @@ class Number:
     registrations: RegistrationBudget = field(default_factory=RegistrationBudget)
     codes: CodeBudget = field(default_factory=CodeBudget)
     pending: Pending | None = None
+    link: TurnOffLink | None = None
+    links_sent: tuple[datetime, ...] = ()
+    """When turn-off links were mailed, oldest first."""
+    deregistrations: RegistrationBudget = field(default_factory=RegistrationBudget)
 
     @property
     def national(self) -> str:
@@ -112,7 +151,16 @@ class Number:
         return Status.CONNECTED if self.holder is not None else Status.DISCONNECTED
 
     @property
+    def name_state(self) -> NameState:
+        if self.asked_name is None:
+            return NameState.APPROVED
+        return NameState.DECLINED if self.name_declined else NameState.PENDING_REVIEW
+
+    @property
     def certificate(self) -> Certificate:
+        """The one that is good now. Raises CertificateNotReady before a name is approved."""
+        if not self.name:
+            raise CertificateNotReady
         return Certificate(self.serial, self.e164, self.name)
 
     def refuse_others(self, client: str) -> None:
@@ -122,7 +170,7 @@ class Number:
 
     def accept_certificate(self, shown: Certificate) -> None:
         """Raise CertificateRefused unless *shown* is the one that is good now."""
-        if shown != self.certificate:
+        if not self.name or shown != self.certificate:
             raise CertificateRefused("it was revoked, or belongs to another number or name")
 
 
@@ -133,6 +181,7 @@ class Decision:
     number: Number
     events: tuple[Event, ...] = ()
     messages: tuple["CodeMessage", ...] = ()
+    mails: tuple[Mail, ...] = ()
     refusal: Refusal | None = None
     """Raised to the caller after the rest is durable, as a wrong code must be."""
 
@@ -160,6 +209,100 @@ def read_name(text: str) -> str:
     if not len(text.strip()) > 0 or len(text) > DISPLAY_NAME_LENGTH or not text.isprintable():
         raise ParameterInvalid("name", f"1 to {DISPLAY_NAME_LENGTH} printable characters")
     return text
+
+
+def notice(letter: Letter, number: Number, by: str, now: datetime) -> Mail:
+    """Tell the owners what happened to *number*."""
+    facts = (
+        ("number", number.e164),
+        ("name", number.name),
+        ("number_id", number.id),
+        ("by", by),
+        ("at", now.isoformat()),
+    )
+    return Mail(letter=letter, to=To.OWNERS, at=now, facts=facts)
+
+
+def ask_name(
+    number: Number, name: str, serial: str, by: str, now: datetime, *, approve: bool
+) -> Decision:
+    """Give the number another display name; approved at once it comes with a new certificate.
+
+    The same name again changes nothing.
+
+    Raises:
+        NameWait: registered once, and changed less than NAME_WINDOW ago.
+    """
+    if name == number.name and number.asked_name is None:
+        return Decision(number)
+    if number.registered_at is not None and number.name_set_at is not None:
+        remaining = number.name_set_at + NAME_WINDOW - now
+        if remaining.total_seconds() > 0:
+            raise NameWait(min(remaining, NAME_WINDOW))
+    asked = replace(number, asked_name=name, name_declined=False)
+    event = Event(Kind.NAME_ASKED, by, now, (("name", name),))
+    if not approve:
+        return Decision(asked, (event,))
+    approved = approve_name(asked, serial, by, now)
+    return replace(approved, events=(event, *approved.events))
+
+
+def approve_name(number: Number, serial: str, by: str, now: datetime) -> Decision:
+    """The display name that was asked for is good; *serial* is that of its certificate.
+
+    A name that was declined may still be approved.
+
+    Raises:
+        NoNameAsked: none was asked for.
+    """
+    if number.asked_name is None:
+        raise NoNameAsked
+    approved = replace(
+        number,
+        name=number.asked_name,
+        serial=serial,
+        asked_name=None,
+        name_declined=False,
+        name_set_at=now,
+    )
+    return Decision(approved, (Event(Kind.NAME_APPROVED, by, now, (("name", approved.name),)),))
+
+
+def decline_name(number: Number, by: str, now: datetime) -> Decision:
+    """The display name that was asked for is not good; the one before stays.
+
+    Raises:
+        NoNameAsked: none waits.
+    """
+    if number.name_state is not NameState.PENDING_REVIEW:
+        raise NoNameAsked
+    event = Event(Kind.NAME_DECLINED, by, now, (("name", str(number.asked_name)),))
+    return Decision(replace(number, name_declined=True), (event,))
+
+
+def renew_certificate(number: Number, serial: str, by: str, now: datetime) -> Decision:
+    """Another certificate; the one before is good for nothing any more.
+
+    Raises:
+        CertificateNotReady: no name is approved yet.
+    """
+    if not number.name:
+        raise CertificateNotReady
+    return Decision(replace(number, serial=serial), (Event(Kind.CERTIFICATE_RENEWED, by, now),))
+
+
+def deregister(number: Number, by: str, now: datetime) -> Decision:
+    """The client that holds the number lets go of it; the PIN stays.
+
+    Raises:
+        NoNumberHeld: nobody holds it.
+        RegistrationWait: deregistered too often.
+    """
+    if number.holder is None:
+        raise NoNumberHeld
+    released = Event(Kind.NUMBER_RELEASED, by, now, (("from", number.holder),))
+    spent = number.deregistrations.spend(now)
+    return Decision(replace(number, holder=None, deregistrations=spent), (released,))
 
 
 def unlock(number: Number, by: str, now: datetime) -> Decision:

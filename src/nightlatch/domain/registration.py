@@ -18,7 +18,8 @@ from nightlatch.domain.errors import (
     WrongCode,
 )
 from nightlatch.domain.guesses import Guesses
-from nightlatch.domain.numbers import CodeMessage, Decision, Number
+from nightlatch.domain.mail import Letter
+from nightlatch.domain.numbers import CodeMessage, Decision, Number, notice
 
 
 def admit(number: Number, pin: str | None, now: datetime) -> None:
@@ -50,8 +51,16 @@ def pay_guess(number: Number, by: str, path: str, now: datetime) -> Decision:
 
 
 def settle_wrong(number: Number, ticket: int, by: str, path: str, now: datetime) -> Decision:
-    """Write down that the guess was wrong; it was counted when it was paid for."""
-    return _told(number, number.guesses.wrong(ticket, now), Kind.GUESS_WRONG, by, path, now)
+    """Write down that the guess was wrong; it was counted when it was paid for.
+
+    The owners hear of the first one of a run, and not of those that follow.
+    """
+    guesses = replace(number.guesses.wrong(ticket, now), warned=True)
+    decision = _told(number, guesses, Kind.GUESS_WRONG, by, path, now)
+    if number.guesses.warned:
+        return decision
+    first = notice(Letter.FIRST_WRONG_GUESS, number, by, now)
+    return replace(decision, mails=(first, *decision.mails))
 
 
 def settle_right(number: Number, ticket: int, by: str, path: str, now: datetime) -> Decision:
@@ -68,11 +77,14 @@ def _told(
     cannot lose the lock or its event; should it be right, the lock ends again.
     """
     events = [Event(kind, by, now, (("path", path), ("in_a_row", guesses.run)))]
+    mails = []
     if guesses.locked != number.guesses.locked:
         events.append(
             Event(Kind.NUMBER_LOCKED if guesses.locked else Kind.NUMBER_UNLOCKED, by, now)
         )
-    return Decision(replace(number, guesses=guesses), tuple(events))
+    if guesses.locked and not number.guesses.locked:
+        mails.append(notice(Letter.NUMBER_LOCKED, number, by, now))
+    return Decision(replace(number, guesses=guesses), tuple(events), mails=tuple(mails))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +154,14 @@ def enter_code(
     if pending.pin_version != number.two_step.version:
         return Decision(replace(number, pending=None), refusal=RegistrationOutdated())
     events = [Event(Kind.NUMBER_REGISTERED, by, now, (("client", client),))]
+    mails = []
     if number.holder not in (None, client):
         events.append(Event(Kind.NUMBER_TAKEN_OVER, by, now, (("from", str(number.holder)),)))
+        mails.append(notice(Letter.NUMBER_TAKEN_OVER, number, by, now))
     return Decision(
         replace(number, pending=None, holder=client, registered_at=now, code_verified_at=now),
         tuple(events),
+        mails=tuple(mails),
     )
 
 

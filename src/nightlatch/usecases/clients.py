@@ -1,6 +1,6 @@
 """Clients, their users, and how users log in."""
 
-from nightlatch.domain.audit import Event, Kind
+from nightlatch.domain.audit import OPERATOR, Kind
 from nightlatch.domain.clients import (
     ADMIN,
     FACTORY_PASSWORD,
@@ -43,7 +43,7 @@ async def add_client(world: World, name: str) -> Client:
     async with world.hasher.place() as place:
         verifier = await place.make(FACTORY_PASSWORD, _bound_to(name, ADMIN))
     admin = User(client=name, username=ADMIN, role=Role.ADMIN, verifier=verifier, must_change=True)
-    await world.store.add_client(client, admin, (Event(Kind.CLIENT_ADDED, "operator", now),))
+    await world.store.add_client(client, admin, (world.event(Kind.CLIENT_ADDED, OPERATOR, now),))
     return client
 
 
@@ -78,7 +78,7 @@ async def log_in(
             raise LoginRefused
         paid = await _update(world, known, lambda u: UserDecision(u.pay_login(now)))
         if not await place.matches(paid.verifier, password, bound):
-            wrong = Event(Kind.LOGIN_WRONG, paid.full_name, now)
+            wrong = world.event(Kind.LOGIN_WRONG, paid.full_name, now)
             await _update(world, known, lambda u: UserDecision(u, (wrong,)))
             raise LoginRefused
         changes = new_password is not None and new_password != password
@@ -92,7 +92,7 @@ async def log_in(
         )
     text = f"{_TOKEN_HEAD}.{world.chance.token(16)}.{world.chance.token(32)}"
     token = new_token(text, now)
-    changed = Event(Kind.PASSWORD_CHANGED, paid.full_name, now)
+    changed = world.event(Kind.PASSWORD_CHANGED, paid.full_name, now)
 
     def logged_in(user: User) -> UserDecision:
         if not _same(world, user.verifier, paid.verifier, bound):
@@ -142,7 +142,7 @@ async def add_user(world: World, by: User, username: str, password: str) -> None
         verifier = await place.make(password, _bound_to(by.client, username))
     user = User(client=by.client, username=username, role=Role.USER, verifier=verifier)
     now = world.clock.now()
-    event = Event(Kind.USER_ADDED, by.full_name, now, (("username", username),))
+    event = world.event(Kind.USER_ADDED, by.full_name, now, username=username)
     await world.store.add_user(user, (event,))
 
 
@@ -170,11 +170,8 @@ async def set_password(world: World, by: Session, username: str, password: str) 
     client = by.user.client
     async with world.hasher.place() as place:
         verifier = await place.make(password, _bound_to(client, username))
-    event = Event(
-        Kind.PASSWORD_CHANGED,
-        by.user.full_name,
-        world.clock.now(),
-        (("username", username),),
+    event = world.event(
+        Kind.PASSWORD_CHANGED, by.user.full_name, world.clock.now(), username=username
     )
     await world.store.update_user(
         client,
@@ -193,7 +190,7 @@ async def remove_user(world: World, by: User, username: str) -> None:
         UserUnknown: no such user.
     """
     (await find_user(world, by, username)).refuse_removal()
-    event = Event(Kind.USER_REMOVED, by.full_name, world.clock.now(), (("username", username),))
+    event = world.event(Kind.USER_REMOVED, by.full_name, world.clock.now(), username=username)
     await world.store.remove_user(by.client, username, (event,))
 
 
@@ -205,7 +202,7 @@ async def reset_password(world: World, client: str, username: str) -> None:
     """
     async with world.hasher.place() as place:
         verifier = await place.make(FACTORY_PASSWORD, _bound_to(client, username))
-    event = Event(Kind.PASSWORD_RESET, "operator", world.clock.now(), (("username", username),))
+    event = world.event(Kind.PASSWORD_RESET, OPERATOR, world.clock.now(), username=username)
     await world.store.update_user(
         client,
         username,

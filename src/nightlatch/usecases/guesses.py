@@ -21,23 +21,23 @@ async def check_pin(world: World, number: Number, pin: str, by: str, path: str) 
         RegistrationOutdated: two-step verification was turned off meanwhile.
         Unavailable: the verifier cannot be opened; the guess stays counted.
     """
-    store, clock = world.store, world.clock
+    clock = world.clock
     async with world.hasher.place() as place:
         if not number.two_step.is_on:
             await place.matches(None, pin, bound_to("pin", number.id))
             return number.two_step.version
         now = clock.now()
-        paid = await store.update(number.id, lambda n: registration.pay_guess(n, by, path, now))
+        paid = await world.update(number.id, lambda n: registration.pay_guess(n, by, path, now))
         ticket = paid.guesses.ticket
         try:
             right = await place.matches(paid.two_step.verifier, pin, bound_to("pin", number.id))
         except Unavailable:
             now = clock.now()
-            await store.update(number.id, lambda n: registration.unreadable(n, ticket, by, now))
+            await world.update(number.id, lambda n: registration.unreadable(n, ticket, by, now))
             raise
     settle = registration.settle_right if right else registration.settle_wrong
     now = clock.now()
-    await store.update(number.id, lambda n: settle(n, ticket, by, path, now))
+    await world.update(number.id, lambda n: settle(n, ticket, by, path, now))
     if not right:
         raise WrongPin
     return paid.two_step.version

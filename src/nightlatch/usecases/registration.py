@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from nightlatch.domain import certificates, registration
-from nightlatch.domain.audit import Event, Kind
+from nightlatch.domain.audit import Kind
 from nightlatch.domain.clients import User
 from nightlatch.domain.codes import Method
 from nightlatch.domain.errors import (
@@ -46,7 +46,7 @@ async def request_code(
         version = await check_pin(world, number, pin, user.full_name, "account")
     now = world.clock.now()
     code = _draw_code(world, number, method, now)
-    kept = await world.store.update(
+    kept = await world.update(
         number.id,
         lambda n: registration.accept(n, user.client, method, version, code, user.full_name, now),
     )
@@ -71,8 +71,10 @@ async def enter_code(world: World, user: User, code: str) -> None:
     await world.store.take_over(
         number.id,
         user.client,
-        lambda n: registration.enter_code(n, user.client, session, code_hash, user.full_name, now),
-        lambda other: registration.release(other, user.full_name, now),
+        lambda n: world.placed(
+            registration.enter_code(n, user.client, session, code_hash, user.full_name, now)
+        ),
+        lambda other: world.placed(registration.release(other, user.full_name, now)),
     )
 
 
@@ -98,7 +100,7 @@ async def set_shards(
         number.guesses.refuse_while_closed(now)
     if pin is not None:
         await check_pin(world, number, pin, user.full_name, "shards")
-    event = Event(Kind.SHARDS_SET, user.full_name, world.clock.now(), (("shards", shards),))
+    event = world.event(Kind.SHARDS_SET, user.full_name, world.clock.now(), shards=shards)
     await world.store.set_shards(user.client, shards, (event,))
 
 
