@@ -14,7 +14,9 @@ from nightlatch.domain.audit import Event, Kind, Link
 from nightlatch.domain.clients import Role, User
 from nightlatch.domain.codes import CodeBudget, Method, Pending
 from nightlatch.domain.guesses import Guesses, Paid
-from nightlatch.domain.numbers import Number, RegistrationBudget, TwoStep
+from nightlatch.domain.mail import Letter, MailState, Posted
+from nightlatch.domain.members import App, Invitation, Member, MemberRole, MemberSession, Reset
+from nightlatch.domain.numbers import Number, RegistrationBudget, TurnOffLink, TwoStep
 
 times = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31)).map(
     lambda at: at.replace(tzinfo=UTC, fold=0)
@@ -56,11 +58,43 @@ numbers = st.builds(
         paid=st.lists(st.builds(Paid, counts, times), max_size=12).map(tuple),
         since=st.none() | times,
         locked=st.booleans(),
+        warned=st.booleans(),
     ),
     registrations=st.builds(RegistrationBudget, budgets),
     codes=st.builds(CodeBudget, budgets),
     pending=st.none() | pendings,
+    asked_name=st.none() | texts,
+    name_declined=st.booleans(),
+    name_set_at=st.none() | times,
+    link=st.none() | st.builds(TurnOffLink, blobs, counts, texts, counts, times),
+    links_sent=st.lists(times, max_size=5).map(tuple),
+    deregistrations=st.builds(RegistrationBudget, budgets),
 )
+hashes = st.binary(min_size=32, max_size=32)
+members = st.builds(
+    Member,
+    id=texts,
+    portfolio=texts,
+    email=texts,
+    name=texts,
+    role=st.sampled_from(MemberRole),
+    verifier=blobs,
+    joined_at=times,
+    version=counts,
+    app=st.none() | st.builds(App, blobs, counts, st.lists(hashes, max_size=10).map(tuple)),
+    reset=st.none() | st.builds(Reset, hashes, times),
+)
+sessions = st.builds(
+    MemberSession,
+    hash=hashes,
+    member=texts,
+    started_at=times,
+    seen_at=times,
+    whole=st.booleans(),
+    agent=texts,
+    place=texts,
+)
+invitations = st.builds(Invitation, hashes, texts, st.sampled_from(MemberRole), texts, texts, times)
 users = st.builds(
     User,
     client=texts,
@@ -82,8 +116,26 @@ links = st.builds(
         by=texts,
         at=times,
         details=st.lists(details, max_size=5).map(tuple),
+        place=texts,
     ),
     hash=blobs,
+)
+letters = st.builds(
+    Posted,
+    key=texts,
+    portfolio=texts,
+    address=texts,
+    letter=st.sampled_from(Letter),
+    facts=st.lists(details, max_size=5).map(tuple),
+    posted_at=times,
+    due_at=times,
+    sealed=st.none() | blobs,
+    about=texts,
+    good_until=st.none() | times,
+    state=st.sampled_from(MailState),
+    attempts=counts,
+    ended_at=st.none() | times,
+    fault=texts,
 )
 
 
@@ -127,12 +179,45 @@ def test_a_user_comes_back_as_it_was(database: sqlite3.Connection, user: User):
 
 @given(link=links)
 def test_a_link_comes_back_as_it_was(database: sqlite3.Connection, link: Link):
-    columns = ("subject", "seq", "at", "kind", "by", "details", "hash")
+    columns = ("subject", "seq", "at", "kind", "by", "details", "place", "hash")
 
     stored = through(database, "audit", columns, rows.link_to_row(link))
 
     assert rows.link_from_row(stored) == link
     assert repr(rows.link_from_row(stored)) == repr(link)
+
+
+@given(member=members)
+def test_a_member_comes_back_as_it_was(database: sqlite3.Connection, member: Member):
+    stored = through(database, "members", rows.MEMBER_COLUMNS, rows.member_to_row(member))
+
+    assert rows.member_from_row(stored) == member
+    assert repr(rows.member_from_row(stored)) == repr(member)
+
+
+@given(session=sessions)
+def test_a_session_comes_back_as_it_was(database: sqlite3.Connection, session: MemberSession):
+    row = rows.session_to_row(session)
+
+    stored = through(database, "member_sessions", rows.SESSION_COLUMNS, row)
+
+    assert repr(rows.session_from_row(stored)) == repr(session)
+
+
+@given(invitation=invitations)
+def test_an_invitation_comes_back_as_it_was(database: sqlite3.Connection, invitation: Invitation):
+    row = rows.invitation_to_row(invitation)
+
+    stored = through(database, "invitations", rows.INVITATION_COLUMNS, row)
+
+    assert repr(rows.invitation_from_row(stored)) == repr(invitation)
+
+
+@given(letter=letters)
+def test_a_letter_comes_back_as_it_was(database: sqlite3.Connection, letter: Posted):
+    stored = through(database, "mail", rows.MAIL_COLUMNS, rows.posted_to_row(letter))
+
+    assert repr(rows.posted_from_row(stored)) == repr(letter)
 
 
 @given(at=st.datetimes(timezones=st.just(UTC)))

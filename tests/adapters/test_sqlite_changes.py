@@ -10,6 +10,7 @@ import pytest
 from nightlatch.adapters.sqlite import SqliteStore
 from nightlatch.adapters.sqlite.changes import Changes
 from nightlatch.adapters.sqlite.writer import connect
+from nightlatch.domain.portfolios import Portfolio
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def test_closing_one_store_leaves_the_other_of_this_process_its_locks(tmp_path: 
 async def test_a_row_that_somebody_else_changed_is_never_remembered(tmp_path: Path):
     path = tmp_path / "nightlatch.db"
     store = SqliteStore(path, bytes(32))
-    await store.add_portfolio("1", "P", "p@example.com")
+    await store.add_portfolio(Portfolio("1", "P", "p@example.com"))
     await store.remember("what", "old")
     first = await store.client("main")
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from nightlatch.adapters.sqlite import SqliteStore, rows, store
+from nightlatch.adapters.sqlite import SqliteStore, base, rows
 from nightlatch.domain.audit import Event
 from nightlatch.domain.clients import Client, Session, User, UserDecision
 from nightlatch.domain.errors import (
@@ -280,7 +280,7 @@ class CountsUsersBefore(SqliteStore):
             raise TooManyUsers
         await asyncio.sleep(0)
         row = rows.user_to_row(user)
-        await self._execute(store._insert("users", rows.USER_COLUMNS), row)
+        await self._execute(base.insert("users", rows.USER_COLUMNS), row)
 
 
 @noticed_by(checks.check_a_new_client_comes_with_its_admin)
@@ -357,7 +357,7 @@ class LetsTokensPileUp(SqliteStore):
 
 @noticed_by(checks.check_reads_never_wait_for_writers)
 class ReadsBehindWriters(SqliteStore):
-    def _one(self, sql: str, values: tuple[Any, ...]) -> Any:
+    def _one(self, sql: str, values: tuple[Any, ...] = ()) -> Any:
         try:
             self._reader.execute("PRAGMA query_only = OFF")
             self._reader.execute("PRAGMA busy_timeout = 20")

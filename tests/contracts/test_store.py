@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.contracts.checks import CHECKS, Check
+from tests.contracts.checks import Check
 from tests.contracts.makers import MakeSqlite
+from tests.contracts.promises import CHECKS
 
 
 def sentence(check: Check) -> str:

@@ -1,14 +1,16 @@
-"""Numbers and users as rows, and back."""
+"""What the domain knows as rows, and back."""
 
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from nightlatch.domain.audit import Event, Kind, Link
+from nightlatch.domain.audit import Detail, Event, Kind, Link
 from nightlatch.domain.clients import Role, User
 from nightlatch.domain.codes import CodeBudget, Method, Pending
 from nightlatch.domain.guesses import Guesses, Paid
-from nightlatch.domain.numbers import Number, RegistrationBudget, TwoStep
+from nightlatch.domain.mail import Letter, MailState, Posted
+from nightlatch.domain.members import App, Invitation, Member, MemberRole, MemberSession, Reset
+from nightlatch.domain.numbers import Number, RegistrationBudget, TurnOffLink, TwoStep
 
 Row = tuple[Any, ...]
 
@@ -21,6 +23,9 @@ NUMBER_COLUMNS: Final = (
     "guess_forgiven", "guess_paid", "guess_since", "guess_locked", "registrations", "codes",
     "pending_session", "pending_client", "pending_method", "pending_hash",
     "pending_pin_version", "pending_sent_at", "pending_checks", "pending_checked_at",
+    "asked_name", "name_declined", "name_set_at", "guess_warned", "link_hash",
+    "link_pin_version", "link_by", "link_by_version", "link_expires_at", "links_sent",
+    "deregistrations", "attacked_at", "wait_ends_at",
 )  # fmt: skip
 USER_COLUMNS: Final = (
     "client", "username", "role", "verifier", "must_change", "wrong_logins", "last_wrong_at",
@@ -53,7 +58,7 @@ def _unpack(text: str) -> tuple[datetime, ...]:
 
 def number_to_row(number: Number) -> Row:
     """In the order of NUMBER_COLUMNS."""
-    guesses, pending = number.guesses, number.pending
+    guesses, pending, link = number.guesses, number.pending, number.link
     return (
         int(number.id),
         number.e164,
@@ -89,6 +94,25 @@ def number_to_row(number: Number) -> Row:
                 _micros(pending.checked_at),
             )
         ),
+        number.asked_name,
+        int(number.name_declined),
+        _micros(number.name_set_at),
+        int(guesses.warned),
+        *(
+            (None,) * 5
+            if link is None
+            else (
+                link.hash,
+                link.pin_version,
+                link.asked_by,
+                link.asked_version,
+                micros(link.expires_at),
+            )
+        ),
+        _pack(number.links_sent),
+        _pack(number.deregistrations.used),
+        _micros(guesses.attacked_at),
+        _micros(guesses.wait_ends_at),
     )
 
 
@@ -98,6 +122,8 @@ def number_from_row(row: Row) -> Number:
         id_, e164, cc, waba, name, serial, created_at, holder, registered_at, code_verified_at,
         pin_version, pin_verifier, ticket, run, forgiven, paid, since, locked, registrations,
         codes, session, client, method, code_hash, pending_version, sent_at, checks, checked_at,
+        asked_name, name_declined, name_set_at, warned, link_hash, link_pin_version, link_by,
+        link_by_version, link_expires_at, links_sent, deregistrations, _attacked_at, _wait_ends_at,
     ) = row  # fmt: skip
     return Number(
         id=str(id_),
@@ -112,7 +138,7 @@ def number_from_row(row: Row) -> Number:
         code_verified_at=_moment(code_verified_at),
         two_step=TwoStep(pin_version, pin_verifier),
         guesses=Guesses(
-            ticket, run, forgiven, _paid(paid), _moment(since), bool(locked)
+            ticket, run, forgiven, _paid(paid), _moment(since), bool(locked), bool(warned)
         ),
         registrations=RegistrationBudget(_unpack(registrations)),
         codes=CodeBudget(_unpack(codes)),
@@ -122,6 +148,16 @@ def number_from_row(row: Row) -> Number:
             session, client, Method(method), code_hash, pending_version, moment(sent_at),
             checks, _moment(checked_at),
         ),
+        asked_name=asked_name,
+        name_declined=bool(name_declined),
+        name_set_at=_moment(name_set_at),
+        link=None
+        if link_hash is None
+        else TurnOffLink(
+            link_hash, link_pin_version, link_by, link_by_version, moment(link_expires_at)
+        ),
+        links_sent=_unpack(links_sent),
+        deregistrations=RegistrationBudget(_unpack(deregistrations)),
     )  # fmt: skip
 
 
@@ -161,20 +197,161 @@ def user_from_row(row: Row) -> User:
 
 def link_to_row(link: Link) -> Row:
     event = link.event
-    details = json.dumps(event.details, separators=(",", ":"))
+    details = facts_to_text(event.details)
     return (
-        link.subject, link.seq, micros(event.at), event.kind.value, event.by, details, link.hash,
+        link.subject, link.seq, micros(event.at), event.kind.value, event.by, details,
+        event.place, link.hash,
     )  # fmt: skip
 
 
 def link_from_row(row: Row) -> Link:
     """Raises ValueError when the row was changed so that it is no link any more."""
-    subject, seq, at, kind, by, details, hash_ = row
-    try:
-        pairs = tuple((name, value) for name, value in json.loads(details))
-        event = Event(Kind(kind), by, moment(at), pairs)
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise ValueError("not an event") from error
-    if not (isinstance(by, str) and isinstance(seq, int) and isinstance(hash_, bytes)):
+    subject, seq, *told, hash_ = row
+    event = event_from_row(tuple(told))
+    if not (isinstance(seq, int) and isinstance(hash_, bytes)):
         raise ValueError("not a link")  # noqa: TRY004 - a value in the database, not of a caller
     return Link(subject, seq, event, hash_)
+
+
+def event_from_row(row: Row) -> Event:
+    """From at, kind, by, details, place. Raises ValueError as ``link_from_row``."""
+    at, kind, by, details, place = row
+    try:
+        event = Event(Kind(kind), by, moment(at), facts_from_text(details), place)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise ValueError("not an event") from error
+    if not (isinstance(by, str) and isinstance(place, str)):
+        raise ValueError("not an event")  # noqa: TRY004 - a value in the database
+    return event
+
+
+def facts_to_text(facts: tuple[tuple[str, Detail], ...]) -> str:
+    return json.dumps(facts, separators=(",", ":"))
+
+
+def facts_from_text(text: str) -> tuple[tuple[str, Detail], ...]:
+    return tuple((name, value) for name, value in json.loads(text))
+
+
+MEMBER_COLUMNS: Final = (
+    "id", "portfolio", "email", "name", "role", "verifier", "joined_at", "version",
+    "app_sealed", "app_step", "app_recovery", "reset_hash", "reset_at",
+)  # fmt: skip
+SESSION_COLUMNS: Final = ("hash", "member", "started_at", "seen_at", "whole", "agent", "place")
+INVITATION_COLUMNS: Final = ("hash", "portfolio", "role", "email", "by", "expires_at")
+MAIL_COLUMNS: Final = (
+    "key", "portfolio", "address", "letter", "facts", "posted_at", "due_at", "sealed", "about",
+    "good_until", "state", "attempts", "ended_at", "fault",
+)  # fmt: skip
+_HASH: Final = 32
+
+
+def member_to_row(member: Member) -> Row:
+    """In the order of MEMBER_COLUMNS."""
+    app, reset = member.app, member.reset
+    return (
+        member.id,
+        member.portfolio,
+        member.email,
+        member.name,
+        member.role.value,
+        member.verifier,
+        micros(member.joined_at),
+        member.version,
+        *((None,) * 3 if app is None else (app.sealed, app.step, b"".join(app.recovery))),
+        *((None,) * 2 if reset is None else (reset.hash, micros(reset.asked_at))),
+    )
+
+
+def member_from_row(row: Row) -> Member:
+    """From the columns of MEMBER_COLUMNS."""
+    (
+        id_, portfolio, email, name, role, verifier, joined_at, version, sealed, step, recovery,
+        reset_hash, reset_at,
+    ) = row  # fmt: skip
+    app = None
+    if sealed is not None:
+        left = tuple(recovery[i : i + _HASH] for i in range(0, len(recovery), _HASH))
+        app = App(sealed, step, left)
+    return Member(
+        id=id_,
+        portfolio=portfolio,
+        email=email,
+        name=name,
+        role=MemberRole(role),
+        verifier=verifier,
+        joined_at=moment(joined_at),
+        version=version,
+        app=app,
+        reset=None if reset_hash is None else Reset(reset_hash, moment(reset_at)),
+    )
+
+
+def session_to_row(session: MemberSession) -> Row:
+    """In the order of SESSION_COLUMNS."""
+    return (
+        session.hash, session.member, micros(session.started_at), micros(session.seen_at),
+        int(session.whole), session.agent, session.place,
+    )  # fmt: skip
+
+
+def session_from_row(row: Row) -> MemberSession:
+    """From the columns of SESSION_COLUMNS."""
+    hash_, member, started_at, seen_at, whole, agent, place = row
+    return MemberSession(
+        hash=hash_,
+        member=member,
+        started_at=moment(started_at),
+        seen_at=moment(seen_at),
+        whole=bool(whole),
+        agent=agent,
+        place=place,
+    )
+
+
+def invitation_to_row(invitation: Invitation) -> Row:
+    """In the order of INVITATION_COLUMNS."""
+    return (
+        invitation.hash, invitation.portfolio, invitation.role.value, invitation.email,
+        invitation.by, micros(invitation.expires_at),
+    )  # fmt: skip
+
+
+def invitation_from_row(row: Row) -> Invitation:
+    """From the columns of INVITATION_COLUMNS."""
+    hash_, portfolio, role, email, by, expires_at = row
+    return Invitation(hash_, portfolio, MemberRole(role), email, by, moment(expires_at))
+
+
+def posted_to_row(posted: Posted) -> Row:
+    """In the order of MAIL_COLUMNS."""
+    return (
+        posted.key, posted.portfolio, posted.address, posted.letter.value,
+        facts_to_text(posted.facts), micros(posted.posted_at), micros(posted.due_at),
+        posted.sealed, posted.about, _micros(posted.good_until), posted.state.value,
+        posted.attempts, _micros(posted.ended_at), posted.fault,
+    )  # fmt: skip
+
+
+def posted_from_row(row: Row) -> Posted:
+    """From the columns of MAIL_COLUMNS."""
+    (
+        key, portfolio, address, letter, facts, posted_at, due_at, sealed, about, good_until,
+        state, attempts, ended_at, fault,
+    ) = row  # fmt: skip
+    return Posted(
+        key=key,
+        portfolio=portfolio,
+        address=address,
+        letter=Letter(letter),
+        facts=facts_from_text(facts),
+        posted_at=moment(posted_at),
+        due_at=moment(due_at),
+        sealed=sealed,
+        about=about,
+        good_until=_moment(good_until),
+        state=MailState(state),
+        attempts=attempts,
+        ended_at=_moment(ended_at),
+        fault=fault,
+    )

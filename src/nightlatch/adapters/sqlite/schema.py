@@ -2,8 +2,14 @@
 
 import sqlite3
 from importlib.resources import files
+from typing import Final
 
+from nightlatch.adapters.sqlite import rows
+from nightlatch.adapters.sqlite.lists import count_number
 from nightlatch.adapters.sqlite.writer import StoreRefused
+
+_COUNTED: Final = 2
+"""The schema since which numbers are counted and have terms."""
 
 
 def migrations() -> list[str]:
@@ -36,6 +42,8 @@ def migrate(connection: sqlite3.Connection) -> None:
                 return
             for statement in scripts[at].split(";\n"):
                 connection.execute(statement)
+            if at + 1 == _COUNTED:
+                _count(connection)
             connection.execute(f"PRAGMA user_version = {at + 1}")
         except BaseException:
             connection.execute("ROLLBACK")
@@ -43,3 +51,15 @@ def migrate(connection: sqlite3.Connection) -> None:
         finally:
             if connection.in_transaction:
                 connection.execute("COMMIT")
+
+
+def _count(connection: sqlite3.Connection) -> None:
+    """Count what earlier versions left, each number once."""
+    found = connection.execute(f"SELECT {', '.join(rows.NUMBER_COLUMNS)} FROM numbers").fetchall()  # noqa: S608 - constants
+    for row in found:
+        number = rows.number_from_row(row)
+        count_number(connection, None, number)
+        connection.execute(
+            "UPDATE numbers SET attacked_at = ?, wait_ends_at = ? WHERE id = ?",
+            (*rows.number_to_row(number)[-2:], int(number.id)),
+        )

@@ -3,35 +3,44 @@
 import contextlib
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from nightlatch.adapters.sqlite import rows
+from nightlatch.adapters.sqlite.base import changes, insert, update
 from nightlatch.adapters.sqlite.changes import Changes
+from nightlatch.adapters.sqlite.lists import Lists, count_events, count_number
+from nightlatch.adapters.sqlite.mail import Mails
+from nightlatch.adapters.sqlite.members import Members
 from nightlatch.adapters.sqlite.rows import micros, moment
 from nightlatch.adapters.sqlite.schema import migrate
 from nightlatch.adapters.sqlite.writer import StoreRefused, Writer, connect
-from nightlatch.domain.audit import GENESIS, Event, Link, link
+from nightlatch.domain.audit import GENESIS, Event, Link
 from nightlatch.domain.clients import Client, Session, User
 from nightlatch.domain.errors import (
     ClientExists,
-    ClientUnknown,
     NumberExists,
     NumberUnknown,
     TooManyUsers,
-    Unavailable,
     UserExists,
     UserUnknown,
 )
-from nightlatch.domain.limits import TOKENS_PER_USER, USERS_PER_CLIENT
+from nightlatch.domain.limits import (
+    MAIL_KEPT,
+    SESSION_LIFE,
+    SIGN_IN_MEMORY,
+    TOKENS_PER_USER,
+    USERS_PER_CLIENT,
+)
 from nightlatch.domain.numbers import CodeMessage, Decision, Number
 from nightlatch.ports import Change, HandsetMessage, OutboxMessage, SealedValue, UserChange
 
 _NUMBER: Final = f"SELECT {', '.join(rows.NUMBER_COLUMNS)} FROM numbers "  # noqa: S608 - constants
 _NUMBER_BY_ID: Final = _NUMBER + "WHERE id = ?"
 _NUMBER_BY_E164: Final = _NUMBER + "WHERE e164 = ?"
+_NUMBER_BY_LINK: Final = _NUMBER + "WHERE link_hash = ?"
 _USER: Final = f"SELECT {', '.join(rows.USER_COLUMNS)} FROM users "  # noqa: S608 - constants
 _SESSION: Final = (
     f"SELECT {', '.join('u.' + column for column in rows.USER_COLUMNS)}, t.expires_at "  # noqa: S608
@@ -42,7 +51,7 @@ _NUMBER_PENDING: Final = _NUMBER + "WHERE pending_client = ? ORDER BY pending_se
 _HOLDS: Final = (
     "SELECT n.holder IS c.name FROM clients c JOIN numbers n ON n.id = c.number WHERE c.name = ?"
 )
-_LINK: Final = "SELECT subject, seq, at, kind, by, details, hash FROM audit "
+_LINK: Final = "SELECT subject, seq, at, kind, by, details, place, hash FROM audit "
 _SEALED: Final = {  # place -> table, column, owner, rows of the owner ?1
     "pin": ("numbers", "pin_verifier", "id", "id = CAST(?1 AS INTEGER)"),
     "password": (
@@ -53,12 +62,15 @@ _SEALED: Final = {  # place -> table, column, owner, rows of the owner ?1
     ),
     "code": ("outbox", "sealed", "number", "number = CAST(?1 AS INTEGER)"),
     "handset": ("handset", "sealed", "number", "number = CAST(?1 AS INTEGER)"),
+    "member": ("members", "verifier", "id", "id = ?1"),
+    "app": ("members", "app_sealed", "id", "id = ?1"),
+    "mail": ("mail", "sealed", "about", "about = ?1"),
 }
-T = TypeVar("T")
-_MOST_REMEMBERED: Final = 10_000
+_ID_DIGITS: Final = 18
+_LAST_SEQ: Final = 1 << 62
 
 
-class SqliteStore:
+class SqliteStore(Members, Mails, Lists):
     """Writes go to one thread; reads run where they are called and never wait for writers."""
 
     def __init__(self, path: Path, audit_key: bytes) -> None:
@@ -70,7 +82,7 @@ class SqliteStore:
         self.path = path
         self._audit_key = audit_key
         self._closed = False
-        self._known: dict[Hashable, Any] = {}
+        self._known = {}
         self._known_at = b""
         try:
             _create(path)
@@ -96,13 +108,16 @@ class SqliteStore:
     # Numbers
 
     async def number(self, id: str) -> Number | None:
-        return self._remembered(("id", id), lambda: self._number(_NUMBER_BY_ID, int(id)))
+        return self._remembered(("id", id), lambda: self._number(_NUMBER_BY_ID, _row_id(id)))
 
     async def number_by_e164(self, e164: str) -> Number | None:
         return self._remembered(("e164", e164), lambda: self._number(_NUMBER_BY_E164, e164))
 
     async def number_pending_for(self, client: str) -> Number | None:
         return self._number(_NUMBER_PENDING, client)
+
+    async def number_by_link(self, token_hash: bytes) -> Number | None:
+        return self._number(_NUMBER_BY_LINK, token_hash)
 
     async def numbers(self, after: str = "", limit: int = 1_000) -> Sequence[Number]:
         found = self._all(_NUMBER + "WHERE e164 > ? ORDER BY e164 LIMIT ?", (after, limit))
@@ -113,23 +128,24 @@ class SqliteStore:
             columns = (*rows.NUMBER_COLUMNS, "audit_seq", "audit_head")
             try:
                 connection.execute(
-                    _insert("numbers", columns), (*rows.number_to_row(number), 0, GENESIS)
+                    insert("numbers", columns), (*rows.number_to_row(number), 0, GENESIS)
                 )
             except sqlite3.IntegrityError as error:
                 raise NumberExists from error
+            count_number(connection, None, number)
             self._append_to_number(connection, number.id, events)
 
         await self._writer.run(add)
 
     async def update(self, id: str, change: Change) -> Number:
-        decision = await self._writer.run(lambda c: self._decide(c, int(id), change))
+        decision = await self._writer.run(lambda c: self._decide(c, _row_id(id), change))
         if decision.refusal is not None:
             raise decision.refusal
         return decision.number
 
     async def take_over(self, id: str, client: str, change: Change, release: Change) -> Number:
         def work(connection: sqlite3.Connection) -> Decision:
-            decision = self._decide(connection, int(id), change)
+            decision = self._decide(connection, _row_id(id), change)
             if decision.refusal is None:
                 others = connection.execute(
                     "SELECT id FROM numbers WHERE holder = ? AND id <> ?", (client, int(id))
@@ -151,21 +167,21 @@ class SqliteStore:
         before = connection.execute(_NUMBER_BY_ID, (id,)).fetchone()
         if before is None:
             raise NumberUnknown
-        decision = change(rows.number_from_row(before))
-        after = rows.number_to_row(decision.number)
-        changed = [
-            (column, new)
-            for column, old, new in zip(rows.NUMBER_COLUMNS, before, after, strict=True)
-            if old != new
-        ]
+        old = rows.number_from_row(before)
+        decision = change(old)
+        number = decision.number
+        changed = changes(rows.NUMBER_COLUMNS, before, rows.number_to_row(number))
         if changed:
-            assignments = ", ".join(f"{column} = ?" for column, _ in changed)
-            connection.execute(
-                f"UPDATE numbers SET {assignments} WHERE id = ?",  # noqa: S608 - our own columns
-                (*(new for _, new in changed), id),
-            )
+            update(connection, "numbers", changed, "id", id)
+            count_number(connection, old, number)
         if decision.events:
             self._append_to_number(connection, str(id), decision.events)
+            count_events(connection, number, decision.events)
+        if decision.mails:
+            (portfolio,) = connection.execute(
+                "SELECT portfolio FROM wabas WHERE id = ?", (number.waba,)
+            ).fetchone()
+            self._post(connection, portfolio, decision.mails)
         for message in decision.messages:
             connection.execute(
                 "INSERT INTO outbox"
@@ -204,7 +220,7 @@ class SqliteStore:
                 )
             except sqlite3.IntegrityError as error:
                 raise ClientExists from error
-            connection.execute(_insert("users", rows.USER_COLUMNS), rows.user_to_row(admin))
+            connection.execute(insert("users", rows.USER_COLUMNS), rows.user_to_row(admin))
             self._append_to_client(connection, client.name, events)
 
         await self._writer.run(add)
@@ -228,7 +244,7 @@ class SqliteStore:
             if held >= USERS_PER_CLIENT:
                 raise TooManyUsers
             try:
-                connection.execute(_insert("users", rows.USER_COLUMNS), rows.user_to_row(user))
+                connection.execute(insert("users", rows.USER_COLUMNS), rows.user_to_row(user))
             except sqlite3.IntegrityError as error:
                 raise UserExists from error
             self._append_to_client(connection, user.client, events)
@@ -323,54 +339,19 @@ class SqliteStore:
             )
         return [rows.link_from_row(row) for row in reversed(found)]
 
+    async def events(self, subject: str, before: int | None, limit: int) -> Sequence[Link]:
+        found = self._all(
+            _LINK + "WHERE subject = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
+            (subject, _LAST_SEQ if before is None else max(0, min(before, _LAST_SEQ)), limit),
+        )
+        return [rows.link_from_row(row) for row in found]
+
     async def audit_heads(self) -> Sequence[tuple[str, int, bytes]]:
         return self._all(
             "SELECT 'number:' || id, audit_seq, audit_head FROM numbers UNION ALL"
-            " SELECT 'client:' || name, audit_seq, audit_head FROM clients ORDER BY 1",
+            " SELECT 'client:' || name, audit_seq, audit_head FROM clients UNION ALL"
+            " SELECT 'portfolio:' || id, audit_seq, audit_head FROM portfolios ORDER BY 1",
             (),
-        )
-
-    def _append_to_number(
-        self, connection: sqlite3.Connection, id: str, events: Sequence[Event]
-    ) -> None:
-        self._append(connection, f"number:{id}", "numbers", "id", int(id), events)
-
-    def _append_to_client(
-        self, connection: sqlite3.Connection, name: str, events: Sequence[Event]
-    ) -> None:
-        self._append(connection, f"client:{name}", "clients", "name", name, events)
-
-    def _append(
-        self,
-        connection: sqlite3.Connection,
-        subject: str,
-        table: str,
-        key: str,
-        value: int | str,
-        events: Sequence[Event],
-    ) -> None:
-        """Put *events* behind the chain whose head is on the subject's own row."""
-        if not events:
-            return
-        row = connection.execute(
-            f"SELECT audit_seq, audit_head FROM {table} WHERE {key} = ?",  # noqa: S608 - constants
-            (value,),
-        ).fetchone()
-        if row is None:
-            raise ClientUnknown
-        seq, head = row
-        for event in events:
-            seq += 1
-            new = link(self._audit_key, subject, seq, head, event)
-            head = new.hash
-            connection.execute(
-                "INSERT INTO audit (subject, seq, at, kind, by, details, hash)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                rows.link_to_row(new),
-            )
-        connection.execute(
-            f"UPDATE {table} SET audit_seq = ?, audit_head = ? WHERE {key} = ?",  # noqa: S608
-            (seq, head, value),
         )
 
     # Messages on their way
@@ -488,6 +469,17 @@ class SqliteStore:
             connection.execute("DELETE FROM tokens WHERE expires_at <= ?", (at,))
             connection.execute("DELETE FROM handset WHERE expires_at <= ?", (at,))
             connection.execute("DELETE FROM outbox WHERE expires_at <= ?", (at,))
+            connection.execute("DELETE FROM invitations WHERE expires_at <= ?", (at,))
+            connection.execute(
+                "DELETE FROM member_sessions WHERE started_at <= ?", (micros(now - SESSION_LIFE),)
+            )
+            connection.execute(
+                "DELETE FROM sign_ins WHERE last_at <= ?", (micros(now - SIGN_IN_MEMORY),)
+            )
+            connection.execute(
+                "UPDATE mail SET sealed = NULL WHERE sealed IS NOT NULL AND good_until <= ?", (at,)
+            )
+            connection.execute("DELETE FROM mail WHERE ended_at <= ?", (micros(now - MAIL_KEPT),))
             connection.execute(
                 "INSERT INTO meta (key, value) VALUES ('latest_time', ?) ON CONFLICT (key)"
                 " DO UPDATE SET"
@@ -515,21 +507,13 @@ class SqliteStore:
         row = self._one("SELECT value FROM meta WHERE key = ?", (key,))
         return None if row is None else str(row[0])
 
-    async def add_portfolio(self, id: str, name: str, email: str) -> None:
-        await self._execute(
-            "INSERT INTO portfolios (id, name, email) VALUES (?, ?, ?)", (id, name, email)
+    async def first_waba(self) -> str | None:
+        """The id of an account; the one of the first start while there is no other."""
+        row = self._one(
+            "SELECT coalesce((SELECT value FROM meta WHERE key = 'first_waba'),"
+            " (SELECT min(id) FROM wabas))"
         )
-
-    async def add_waba(self, id: str, portfolio: str, name: str) -> None:
-        await self._execute(
-            "INSERT INTO wabas (id, portfolio, name, network) VALUES (?, ?, ?, 'local')",
-            (id, portfolio, name),
-        )
-
-    async def waba(self) -> str | None:
-        """The id of the first WABA."""
-        row = self._one("SELECT id FROM wabas ORDER BY id LIMIT 1", ())
-        return None if row is None else str(row[0])
+        return None if row[0] is None else str(row[0])
 
     def backup(self, path: Path, progress: Callable[[int, int], None]) -> None:
         """A consistent copy while others go on writing; *progress* hears pages left and total.
@@ -564,37 +548,9 @@ class SqliteStore:
         ]
         return [str(row[0]) for row in found if row != ("ok",)]
 
-    def _number(self, sql: str, value: int | str) -> Number | None:
+    def _number(self, sql: str, value: int | str | bytes) -> Number | None:
         row = self._one(sql, (value,))
         return None if row is None else rows.number_from_row(row)
-
-    def _remembered(self, key: Hashable, read: Callable[[], T | None]) -> T | None:
-        """What *read* returns, or returned since the last commit of anybody."""
-        now = self._changes.seen()
-        if now != self._known_at or len(self._known) > _MOST_REMEMBERED:
-            self._known = {}
-            self._known_at = now
-        found: T | None = self._known.get(key)
-        if found is None:
-            found = read()
-            if found is not None:
-                self._known[key] = found
-        return found
-
-    def _one(self, sql: str, values: tuple[Any, ...]) -> Any:
-        try:
-            return self._reader.execute(sql, values).fetchone()
-        except sqlite3.Error as error:
-            raise Unavailable from error
-
-    def _all(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
-        try:
-            return self._reader.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise Unavailable from error
-
-    async def _execute(self, sql: str, values: tuple[Any, ...]) -> None:
-        await self._writer.run(lambda connection: connection.execute(sql, values).rowcount)
 
 
 def _create(path: Path) -> None:
@@ -608,9 +564,10 @@ def _create(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
-def _insert(table: str, columns: Sequence[str]) -> str:
-    marks = ", ".join("?" * len(columns))
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - constants
+def _row_id(id: str) -> int:
+    """The key of a number's row; 0, which no number has, for any other spelling."""
+    known = id.isascii() and id.isdecimal() and len(id) <= _ID_DIGITS and id[0] != "0"
+    return int(id) if known else 0
 
 
 def _client(row: Any) -> Client:

@@ -1,0 +1,7 @@
+"""Every promise of the ``Store`` port, from all the modules of checks."""
+
+from tests.contracts import checks, letters, lists, people
+
+CHECKS = checks.CHECKS
+"""Filled while the modules are imported."""
+MODULES = (checks, people, letters, lists)
