@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from nightlatch.adapters.tls import self_signed
 from nightlatch.settings import SettingRefused, Settings, load
+from tests.people import NOON
 
 KEY = "a-key-of-16-long"
+PASSWORD = "Mail-Pass-1"
 ENVIRONMENT: dict[str, tuple[str, str, Any]] = {
     "NIGHTLATCH_DATA": ("/srv/nightlatch", "data", Path("/srv/nightlatch")),
     "NIGHTLATCH_KEYRING": ("/etc/keyring.json", "keyring", Path("/etc/keyring.json")),
@@ -22,6 +25,15 @@ ENVIRONMENT: dict[str, tuple[str, str, Any]] = {
     "NIGHTLATCH_HOSTS": ("gate.test,door.test", "hosts", "gate.test,door.test"),
     "WA_API_KEY": (KEY, "api_key", KEY),
     "NIGHTLATCH_REFUSE_WEAK_PINS": ("1", "refuse_weak_pins", True),
+    "NIGHTLATCH_REVIEW_NAMES": ("on", "review_names", True),
+    "NIGHTLATCH_SMTP_HOST": ("mail.gate.test", "smtp_host", "mail.gate.test"),
+    "NIGHTLATCH_SMTP_PORT": ("465", "smtp_port", 465),
+    "NIGHTLATCH_SMTP_SECURITY": ("tls", "smtp_security", "tls"),
+    "NIGHTLATCH_SMTP_USER": ("mailer", "smtp_user", "mailer"),
+    "NIGHTLATCH_SMTP_PASSWORD": (PASSWORD, "smtp_password", PASSWORD),
+    "NIGHTLATCH_SMTP_CA": ("/etc/ca.pem", "smtp_ca", Path("/etc/ca.pem")),
+    "NIGHTLATCH_MAIL_FROM": ("Gate <post@gate.test>", "mail_from", "Gate <post@gate.test>"),
+    "NIGHTLATCH_TRUSTED_PROXIES": ("10.0.0.0/8", "trusted_proxies", "10.0.0.0/8"),
     "NIGHTLATCH_LOG_FORMAT": ("json", "log_format", "json"),
     "NIGHTLATCH_LOG_LEVEL": ("debug", "log_level", "debug"),
     "NIGHTLATCH_HASH_THREADS": ("3", "hash_threads", 3),
@@ -47,11 +59,12 @@ def test_each_setting_is_read_from_its_variable_alone(env: str, row: tuple[str, 
     assert load({env: text}) == replace(Settings(), **{name: value})
 
 
-def test_all_settings_together_are_read_and_are_safe():
+def test_all_settings_together_are_read_and_are_safe(tmp_path: Path):
     settings = load({env: text for env, (text, _, _) in ENVIRONMENT.items()})
 
     assert settings == Settings(**{name: value for _, name, value in ENVIRONMENT.values()})
-    settings.refuse_if_unsafe()
+    ca, _ = self_signed(tmp_path / "tls", "mail.gate.test", NOON)
+    replace(settings, smtp_ca=ca).refuse_if_unsafe()
 
 
 @pytest.mark.parametrize("env", ENVIRONMENT)
@@ -105,7 +118,9 @@ def test_what_is_neither_true_nor_false_is_refused_by_name(env: str, text: str):
         load({env: text})
 
 
-@pytest.mark.parametrize("env", ["NIGHTLATCH_PORT", "NIGHTLATCH_HASH_THREADS"])
+@pytest.mark.parametrize(
+    "env", ["NIGHTLATCH_PORT", "NIGHTLATCH_HASH_THREADS", "NIGHTLATCH_SMTP_PORT"]
+)
 @pytest.mark.parametrize("text", ["nine", "1.5", "0x10", "1e3", "--1"])
 def test_what_is_no_whole_number_is_refused_by_name(env: str, text: str):
     with pytest.raises(SettingRefused, match=f"{env} must be a whole number"):
@@ -155,6 +170,22 @@ def test_on_any_other_address_only_https_or_a_proxy_is_safe(host: str, way: str)
         ({"port": 0}, "--port must be 1 to 65535"),
         ({"port": -1}, "--port must be 1 to 65535"),
         ({"port": 65_536}, "--port must be 1 to 65535"),
+        ({"smtp_port": 0}, "--smtp-port must be 1 to 65535"),
+        ({"smtp_port": 65_536}, "--smtp-port must be 1 to 65535"),
+        ({"smtp_security": "ssl"}, "--smtp-security must be starttls, tls or none"),
+        ({"smtp_security": ""}, "--smtp-security must be starttls, tls or none"),
+        ({"smtp_user": "mailer"}, "--smtp-user and NIGHTLATCH_SMTP_PASSWORD go together"),
+        ({"smtp_password": PASSWORD}, "--smtp-user and NIGHTLATCH_SMTP_PASSWORD go together"),
+        ({"smtp_ca": Path("/nowhere.pem")}, "--smtp-ca /nowhere.pem cannot be read"),
+        ({"smtp_ca": Path(__file__)}, "cannot be read as certificates in PEM"),
+        ({"mail_from": ""}, "--mail-from must be an address"),
+        ({"mail_from": "Nightlatch"}, "--mail-from must be an address"),
+        ({"mail_from": "Nightlatch <@gate.test>"}, "--mail-from must be an address"),
+        ({"mail_from": "N <n@gate.test>\r\nBcc: t@else.test"}, "--mail-from must be an address"),
+        ({"mail_from": "n@gate.test\nx"}, "--mail-from must be an address"),
+        ({"trusted_proxies": "gate.test"}, "--trusted-proxies: gate.test is no IP address"),
+        ({"trusted_proxies": "10.0.0.1, 10.0.0.300"}, "10.0.0.300 is no IP address or network"),
+        ({"trusted_proxies": "10.0.0.1/8"}, "10.0.0.1/8 is no IP address or network"),
         ({"hash_threads": -1}, "--hash-threads must be 0 or more"),
         ({"public_url": "gate.test"}, "--public-url must begin with http"),
         ({"public_url": "ftp://gate.test"}, "--public-url must begin with http"),
@@ -175,12 +206,38 @@ def test_what_cannot_work_is_refused_and_says_what_fits(changes: dict[str, Any],
         {"api_key": "x" * 12}, {"api_key": "x" * 128}, {"api_key": ""},
         {"port": 1}, {"port": 65_535}, {"hash_threads": 0}, {"hash_threads": 64},
         {"public_url": "http://gate.test"}, {"public_url": "https://gate.test:8443/"},
+        {"smtp_port": 1}, {"smtp_port": 65_535}, {"mail_from": "n@gate.test"},
+        {"mail_from": '"Nachtschloß, die" <n+tag@bücher.test>'}, {"trusted_proxies": " , "},
+        {"smtp_user": "mailer", "smtp_password": PASSWORD},
         *({"log_format": one} for one in ("auto", "json", "console")),
         *({"log_level": one} for one in ("debug", "info", "warning", "error")),
     ],
 )  # fmt: skip
 def test_what_lies_just_within_the_bounds_is_taken(changes: dict[str, Any]):
     Settings(**changes).refuse_if_unsafe()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_mail_may_go_in_the_clear_to_loopback(host: str):
+    Settings(smtp_host=host, smtp_security="none").refuse_if_unsafe()
+
+
+@pytest.mark.parametrize("host", ["mail.gate.test", "192.0.2.7", "10.0.0.1", "localhost.gate.test"])
+def test_mail_may_not_go_in_the_clear_anywhere_else(host: str):
+    with pytest.raises(SettingRefused, match=f"mail to {host} without TLS"):
+        Settings(smtp_host=host, smtp_security="none").refuse_if_unsafe()
+    for security in ("starttls", "tls"):
+        Settings(smtp_host=host, smtp_security=security).refuse_if_unsafe()
+
+
+def test_secrets_are_not_shown_with_the_settings():
+    shown = repr(Settings(api_key=KEY, smtp_password=PASSWORD))
+
+    assert KEY not in shown
+    assert PASSWORD not in shown
+    assert [one.name for one in fields(Settings) if one.metadata["secret"]] == [
+        "api_key", "smtp_password",
+    ]  # fmt: skip
 
 
 def test_a_refused_key_is_not_repeated():
@@ -211,3 +268,17 @@ def test_the_key_ring_lies_in_the_data_folder_unless_it_is_put_elsewhere(tmp_pat
     assert Settings(data=tmp_path).keyring_file == tmp_path / "keyring.json"
     assert Settings(data=tmp_path, keyring=Path("/safe/ring")).keyring_file == Path("/safe/ring")
     assert Settings(data=tmp_path).database == tmp_path / "nightlatch.db"
+
+
+def test_without_a_mail_server_letters_are_kept():
+    assert Settings().keeps_mail
+    assert not Settings(smtp_host="mail.gate.test").keeps_mail
+
+
+def test_trusted_proxies_are_addresses_and_networks():
+    settings = Settings(trusted_proxies="10.0.0.0/8, 192.0.2.7,2001:db8::/32,")
+
+    assert [str(one) for one in settings.proxies()] == [
+        "10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32",
+    ]  # fmt: skip
+    assert Settings().proxies() == ()

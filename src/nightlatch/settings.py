@@ -1,25 +1,31 @@
 """Every setting: type, default, unit, one sentence.
 
 Each is an option of ``nightlatch serve`` and an environment variable; the
-option wins. ``docs/reference/settings.md`` is written from this class.
+option wins. Secrets are no options. ``docs/reference/settings.md`` is written from this class.
 """
 
 import ipaddress
 import os
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
 
 from nightlatch.domain.limits import API_KEY_LENGTH
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class SettingRefused(Exception):
     """A setting cannot be used; the message says which and what fits."""
 
 
-def _setting(default: Any, says: str, env: str, unit: str = "") -> Any:
-    return field(default=default, metadata={"says": says, "env": env, "unit": unit})
+def _setting(default: Any, says: str, env: str, unit: str = "", *, secret: bool = False) -> Any:
+    """*secret* ones come from the environment alone: everybody on the machine sees arguments."""
+    told = {"says": says, "env": env, "unit": unit, "secret": secret}
+    return field(default=default, repr=not secret, metadata=told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +71,43 @@ class Settings:
         "Key for `Authorization: Apikey` on health and metrics.",
         "WA_API_KEY",
         "12-128 characters",
+        secret=True,
     )
     refuse_weak_pins: bool = _setting(
         False, "Refuse dates and patterns as PINs on every face.", "NIGHTLATCH_REFUSE_WEAK_PINS"
+    )
+    review_names: bool = _setting(
+        False,
+        "Display names wait until somebody approves them, instead of being approved at once.",
+        "NIGHTLATCH_REVIEW_NAMES",
+    )
+    smtp_host: str = _setting(
+        "",
+        "Mail server that letters go to; without one they are kept in the embedded mailbox.",
+        "NIGHTLATCH_SMTP_HOST",
+    )
+    smtp_port: int = _setting(587, "Its port.", "NIGHTLATCH_SMTP_PORT", "1-65535")
+    smtp_security: str = _setting(
+        "starttls",
+        "`starttls`, `tls` from the first byte, or `none`, which only a server on loopback may be.",
+        "NIGHTLATCH_SMTP_SECURITY",
+    )
+    smtp_user: str = _setting("", "User to log in to it as.", "NIGHTLATCH_SMTP_USER")
+    smtp_password: str = _setting(
+        "", "That user's password.", "NIGHTLATCH_SMTP_PASSWORD", secret=True
+    )
+    smtp_ca: Path | None = _setting(
+        None,
+        "Certificates that its own must lead to, PEM, in place of the system's.",
+        "NIGHTLATCH_SMTP_CA",
+    )
+    mail_from: str = _setting(
+        "Nightlatch <nightlatch@localhost>", "Who letters are from.", "NIGHTLATCH_MAIL_FROM"
+    )
+    trusted_proxies: str = _setting(
+        "",
+        "Proxies whose X-Forwarded-For is believed: addresses or networks, separated by commas.",
+        "NIGHTLATCH_TRUSTED_PROXIES",
     )
     log_format: str = _setting(
         "auto", "`json`, `console`, or `auto`: console on a terminal.", "NIGHTLATCH_LOG_FORMAT"
@@ -102,10 +142,24 @@ class Settings:
 
     @property
     def is_loopback(self) -> bool:
-        try:
-            return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
-        except ValueError:  # a name, which may lead anywhere
-            return False
+        return _is_loopback(self.host)
+
+    @property
+    def keeps_mail(self) -> bool:
+        """Whether letters end in the embedded mailbox."""
+        return not self.smtp_host
+
+    def proxies(self) -> tuple[Network, ...]:
+        """``trusted_proxies``, read. Raises SettingRefused."""
+        found = []
+        for text in filter(None, map(str.strip, self.trusted_proxies.split(","))):
+            try:
+                found.append(ipaddress.ip_network(text))
+            except ValueError as error:
+                raise SettingRefused(
+                    f"--trusted-proxies: {text} is no IP address or network, like 10.0.0.0/8"
+                ) from error
+        return tuple(found)
 
     def refuse_if_unsafe(self) -> None:
         """Raises SettingRefused for what would be unsafe or cannot work."""
@@ -129,6 +183,41 @@ class Settings:
             raise SettingRefused("--log-format must be auto, json or console")
         if self.log_level not in ("debug", "info", "warning", "error"):
             raise SettingRefused("--log-level must be debug, info, warning or error")
+        self.proxies()
+        self._refuse_unsafe_mail()
+
+    def _refuse_unsafe_mail(self) -> None:
+        if self.smtp_security not in ("starttls", "tls", "none"):
+            raise SettingRefused("--smtp-security must be starttls, tls or none")
+        if self.smtp_security == "none" and self.smtp_host and not _is_loopback(self.smtp_host):
+            raise SettingRefused(
+                f"mail to {self.smtp_host} without TLS would send links in the clear; "
+                "--smtp-security none is for a mail server on loopback"
+            )
+        if not 1 <= self.smtp_port <= 65_535:
+            raise SettingRefused("--smtp-port must be 1 to 65535")
+        if bool(self.smtp_user) != bool(self.smtp_password):
+            raise SettingRefused("--smtp-user and NIGHTLATCH_SMTP_PASSWORD go together")
+        if self.smtp_ca is not None:
+            try:
+                ssl.create_default_context(cafile=self.smtp_ca)
+            except OSError as error:  # ssl.SSLError is one
+                raise SettingRefused(
+                    f"--smtp-ca {self.smtp_ca} cannot be read as certificates in PEM"
+                ) from error
+        _, address = parseaddr(self.mail_from)
+        name, _, domain = address.rpartition("@")
+        if not (name and domain and self.mail_from.isprintable()) or " " in address:
+            raise SettingRefused(
+                "--mail-from must be an address, like Nightlatch <nightlatch@example.com>"
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name, which may lead anywhere
+        return False
 
 
 def load(environment: Mapping[str, str] | None = None, **chosen: Any) -> Settings:
@@ -150,7 +239,7 @@ def load(environment: Mapping[str, str] | None = None, **chosen: Any) -> Setting
     return Settings(**values)
 
 
-_PATHS = {"data", "keyring", "tls_cert", "tls_key"}
+_PATHS = {"data", "keyring", "smtp_ca", "tls_cert", "tls_key"}
 
 
 def _read(name: str, text: str, default: Any) -> Any:

@@ -1,0 +1,414 @@
+"""Every letter: who gets it and why, what happened, what to do, and how long its link is good."""
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from nightlatch.adapters.mail import PaperLetters
+from nightlatch.domain import members, portfolios
+from nightlatch.domain.audit import OPERATOR
+from nightlatch.domain.mail import Letter, Mail, Posted
+from nightlatch.domain.members import MemberRole
+from nightlatch.domain.numbers import TurnOffLink, notice
+from nightlatch.domain.two_step import ask_to_turn_off
+from nightlatch.ports import Rendered
+from tests.domain.samples import MINUTE, OWNER_PIN, PORTFOLIO, a_letter, a_member, a_number
+from tests.people import E164, NAME, NOON, OWNER, THIEF
+
+ORIGIN = "https://gate.test:8443"
+TOKEN = "T0ken_of-43-characters-that-nobody-can-guess"
+PLACE = ("place", "203.0.113.7")
+WHEN = "15 January 2026, 12:00:00 UTC"
+NUMBER = f"{E164} ({NAME})"
+NUMBER_PAGE = f"{ORIGIN}/manager/numbers/{a_number().id}"
+LINKS = {
+    Letter.TURN_OFF_LINK: f"{ORIGIN}/manager/turn-off/{TOKEN}",
+    Letter.INVITATION: f"{ORIGIN}/manager/join/{TOKEN}",
+    Letter.PASSWORD_RESET: f"{ORIGIN}/manager/reset/{TOKEN}",
+}
+NOTICES = [one for one in Letter if one not in LINKS]
+ABOUT_A_NUMBER = [one for one in NOTICES if one is not Letter.ADDRESS_CHANGED]
+
+
+def mail_of(letter: Letter, by: str = OWNER.email) -> Mail:
+    """As the rules post it."""
+    if letter is Letter.TURN_OFF_LINK:
+        link = TurnOffLink(b"hash", 1, a_member().id, 1, NOON + 30 * MINUTE)
+        return ask_to_turn_off(a_number(two_step=OWNER_PIN), link, b"sealed", by, NOON).mails[0]
+    if letter is Letter.INVITATION:
+        inviting = (PORTFOLIO.id, PORTFOLIO.name)
+        return members.invitation(
+            b"hash", b"sealed", inviting, MemberRole.ADMIN, "ada@luckyshrub.example", a_member(), NOON
+        )[2]  # fmt: skip
+    if letter is Letter.PASSWORD_RESET:
+        return members.ask_reset(a_member(), b"hash", b"sealed", NOON).mails[0]
+    if letter is Letter.ADDRESS_CHANGED:
+        return portfolios.change(
+            PORTFOLIO, PORTFOLIO.name, "new@luckyshrub.example", by, NOON
+        ).mails[0]
+    return notice(letter, a_number(), by, NOON)
+
+
+def posted(mail: Mail, *facts: tuple[str, str]) -> Posted:
+    """*mail* on its way, with further facts."""
+    return a_letter(
+        address=mail.address or OWNER.email,
+        letter=mail.letter,
+        facts=(*mail.facts, *facts),
+        good_until=mail.good_until,
+    )
+
+
+def write(letter: Letter, by: str = OWNER.email, token: str | None = None) -> Rendered:
+    token = TOKEN if token is None and letter in LINKS else token
+    return PaperLetters(ORIGIN).write(posted(mail_of(letter, by), PLACE), token)
+
+
+@dataclass
+class Seen(HTMLParser):
+    """What a mail program makes of HTML."""
+
+    words: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    tags: set[str] = field(default_factory=set)
+    open: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+        self.links += [value or "" for name, value in attributes if name in ("href", "src")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def seen(html: str) -> Seen:
+    found = Seen()
+    found.feed(html)
+    found.close()
+    assert found.open == []
+    return found
+
+
+def flat(text: str) -> str:
+    """Without line breaks, and with one kind of apostrophe."""
+    straight = str.maketrans("\u2019\u201c\u201d", '\'""')
+    return " ".join(text.translate(straight).split())
+
+
+def bodies(letter: Rendered) -> list[str]:
+    return [flat(letter.text), flat(seen(letter.html).text).replace(" .", ".").replace(" ,", ",")]
+
+
+# Each letter
+
+
+SUBJECTS = {
+    Letter.TURN_OFF_LINK: "WhatsApp Two-Step Verification Reset",
+    Letter.PIN_SET: f"Two-step verification is on for {E164}",
+    Letter.PIN_CHANGED: f"The PIN of {E164} was changed",
+    Letter.PIN_TURNED_OFF: f"Two-step verification is off for {E164}",
+    Letter.FIRST_WRONG_GUESS: f"A wrong PIN was entered for {E164}",
+    Letter.NUMBER_LOCKED: f"{E164} is locked after wrong PINs",
+    Letter.NUMBER_TAKEN_OVER: f"{E164} was registered by another client",
+    Letter.INVITATION: "Invitation to Lucky Shrub Inc.",
+    Letter.PASSWORD_RESET: "Set another password for Nightlatch",
+    Letter.ADDRESS_CHANGED: "The e-mail address of Lucky Shrub Inc. was changed",
+}
+TOLD: dict[Letter, list[str]] = {
+    Letter.TURN_OFF_LINK: [
+        f"asked to turn off two-step verification for {NUMBER}",
+        "follow this link and confirm on the page that opens",
+        "You must be signed in as an owner or admin",
+        "good once, for 30 minutes: until 15 January 2026, 12:30:00 UTC",
+        "void as soon as a newer link is asked for, the PIN changes",
+        "Until the link is used, two-step verification stays on",
+        "If you did not ask for it, do not follow the link",
+        f"because {OWNER.email} is the e-mail address of the portfolio",
+    ],
+    Letter.PIN_SET: [
+        f"Two-step verification was turned on for {NUMBER}",
+        "From now on nobody registers the number without its six-digit PIN",
+        "this letter does not hold it",
+        "If none of you did this, turn two-step verification off again",
+    ],
+    Letter.PIN_CHANGED: [
+        f"The PIN of {NUMBER} was changed",
+        "this letter does not hold it",
+        "If none of you did this, turn two-step verification off",
+    ],
+    Letter.PIN_TURNED_OFF: [
+        f"Two-step verification was turned off for {NUMBER}",
+        "whoever has the number's certificate and receives its code can register it",
+        "Set a new PIN soon, and at once if none of you did this",
+    ],
+    Letter.FIRST_WRONG_GUESS: [
+        f"A wrong PIN was entered for {NUMBER}",
+        "refused and counted, and nothing was changed",
+        "no further letter about wrong PINs until the right one was entered",
+        "If it was a slip of one of you, there is nothing to do. If none of you did this",
+    ],
+    Letter.NUMBER_LOCKED: [
+        f"{NUMBER} is locked after too many wrong PINs",
+        "Every PIN is refused now, the right one, too",
+        "unlock the number before you register it again",
+        "If none of you did this, get a new certificate first",
+    ],
+    Letter.NUMBER_TAKEN_OVER: [
+        f"{NUMBER} was registered by another client",
+        "The client that held it before is disconnected",
+        "If one of you moved the number, there is nothing to do",
+        "If none of you did this, whoever did it has the number's certificate",
+    ],
+    Letter.INVITATION: [
+        f"{OWNER.name} invites you to the portfolio Lucky Shrub Inc.",
+        "follow this link and choose a password",
+        "good once, for 7 days: until 22 January 2026, 12:00:00 UTC",
+        "As admin you may see everything and change numbers",
+        "If you do not know who that is, do not follow the link",
+        f"because {OWNER.email} gave ada@luckyshrub.example as the address to invite",
+    ],
+    Letter.PASSWORD_RESET: [
+        f"asked to set another password for the login of {OWNER.name}",
+        "good once, for 30 minutes: until 15 January 2026, 12:30:00 UTC",
+        "If you did not ask for it, do not follow the link",
+        "your password stays as it is",
+        f"because {OWNER.email} is a member's login",
+    ],
+    Letter.ADDRESS_CHANGED: [
+        "The e-mail address of the portfolio Lucky Shrub Inc. was changed",
+        "If none of you did this, an owner should put the right address back at once",
+        f"because {PORTFOLIO.email} was the portfolio's address before, or is its new one",
+    ],
+}
+
+
+@pytest.mark.parametrize("letter", Letter)
+def test_each_letter_has_its_subject_and_says_the_same_in_both_bodies(letter: Letter):
+    written = write(letter)
+
+    assert written.subject == SUBJECTS[letter]
+    for body in bodies(written):
+        assert [sentence for sentence in TOLD[letter] if sentence not in body] == []
+
+
+@pytest.mark.parametrize("letter", Letter)
+def test_each_letter_says_when_by_whom_and_from_where(letter: Letter):
+    for body in bodies(write(letter)):
+        assert f"When {WHEN}" in body
+        assert " From 203.0.113.7" in body
+        assert letter is Letter.PASSWORD_RESET or OWNER.email in body
+
+
+@pytest.mark.parametrize("letter", ABOUT_A_NUMBER)
+def test_notices_say_that_they_go_to_who_looks_after_the_number(letter: Letter):
+    for body in bodies(write(letter)):
+        assert f"You get this letter at {OWNER.email} because you look after this number" in body
+
+
+@pytest.mark.parametrize("letter", Letter)
+def test_a_letter_whose_place_is_not_known_leaves_it_out(letter: Letter):
+    mail = mail_of(letter)
+
+    written = PaperLetters(ORIGIN).write(posted(mail), TOKEN)
+
+    assert all("UTC From" not in body for body in bodies(written))
+    assert all(f"{by} From" not in body for body in bodies(written) for by in (OWNER.email, ")"))
+
+
+@pytest.mark.parametrize(
+    ("by", "told", "then"),
+    [
+        (OWNER.email, f"By {OWNER.email}", "Then the member who did it should also set another"),
+        ("main/admin", "By user admin of the client main", "another password for the user"),
+        (OPERATOR, "By the operator of this server, on the command line", "run commands on the"),
+        ("main/b@d/user", "By user b@d/user of the client main", "another password for the user"),
+    ],
+)
+def test_a_letter_says_who_did_it_in_words_and_whom_to_look_at(by: str, told: str, then: str):
+    for body in bodies(write(Letter.PIN_CHANGED, by)):
+        assert told in body
+        assert then in body
+
+
+def test_a_wrong_guess_while_registering_means_that_the_certificate_is_out():
+    by_client = bodies(write(Letter.FIRST_WRONG_GUESS, f"{THIEF.client}/admin"))
+    by_member = bodies(write(Letter.FIRST_WRONG_GUESS, OWNER.email))
+
+    assert all("whoever tried has the number's certificate" in body for body in by_client)
+    assert all("certificate" not in body for body in by_member)
+
+
+@pytest.mark.parametrize(
+    ("role", "may"),
+    [
+        (MemberRole.OWNER, "As owner you may do everything"),
+        (MemberRole.ADMIN, "As admin you may see everything"),
+        (MemberRole.VIEWER, "As viewer you see the numbers' states"),
+    ],
+)
+def test_an_invitation_says_what_the_role_may_do(role: MemberRole, may: str):
+    mail = mail_of(Letter.INVITATION)
+    facts = tuple(("role", role.value) if name == "role" else (name, v) for name, v in mail.facts)
+
+    for body in bodies(PaperLetters(ORIGIN).write(posted(replace(mail, facts=facts)), TOKEN)):
+        assert may in body
+
+
+def test_a_number_whose_name_is_not_approved_yet_goes_by_its_digits():
+    mail = notice(Letter.PIN_SET, a_number(name=""), OWNER.email, NOON)
+
+    for body in bodies(PaperLetters(ORIGIN).write(posted(mail), None)):
+        assert f"was turned on for {E164}. From" in body
+
+
+# Links
+
+
+@pytest.mark.parametrize("letter", LINKS)
+def test_a_link_is_in_both_bodies_and_its_host_is_the_configured_one(letter: Letter):
+    written = write(letter)
+
+    assert written.link == LINKS[letter]
+    assert f"\n  {LINKS[letter]}\n" in written.text
+    assert seen(written.html).links.count(LINKS[letter]) == 1
+
+
+@pytest.mark.parametrize("letter", Letter)
+@pytest.mark.parametrize("origin", [ORIGIN, "http://127.0.0.1:9090", "https://[::1]:8443"])
+def test_nothing_in_a_letter_leads_anywhere_but_to_the_configured_origin(
+    letter: Letter, origin: str
+):
+    written = PaperLetters(origin).write(posted(mail_of(letter), PLACE), TOKEN)
+
+    found = seen(written.html)
+    in_text = [word for word in written.text.split() if "://" in word]
+    assert all(link.startswith(f"{origin}/manager/") for link in found.links)
+    assert all(word == origin or word.startswith(f"{origin}/manager/") for word in in_text)
+    assert not found.tags & {"img", "script", "link", "iframe", "form", "object", "base"}
+
+
+@pytest.mark.parametrize("letter", [Letter.TURN_OFF_LINK, *ABOUT_A_NUMBER])
+def test_letters_about_a_number_lead_to_it(letter: Letter):
+    written = write(letter)
+
+    assert f"\n  {NUMBER_PAGE}" in written.text
+    assert any(link.startswith(NUMBER_PAGE) for link in seen(written.html).links)
+
+
+@pytest.mark.parametrize("letter", LINKS)
+def test_without_its_token_a_letter_says_that_the_link_is_not_shown_any_more(letter: Letter):
+    written = PaperLetters(ORIGIN).write(posted(mail_of(letter)), None)
+
+    assert written.link is None
+    for body in bodies(written):
+        assert "The link is not shown any more" in body
+        assert "It was good until" in body
+        assert "follow this link" not in body
+    assert all(
+        path not in written.text + written.html for path in ("/turn-off/", "/join/", "/reset/")
+    )
+
+
+@pytest.mark.parametrize("letter", NOTICES)
+def test_a_notice_has_no_link_that_does_anything(letter: Letter):
+    written = PaperLetters(ORIGIN).write(posted(mail_of(letter)), None)
+
+    assert written.link is None
+    assert "not shown any more" not in written.text
+
+
+@pytest.mark.parametrize("letter", LINKS)
+def test_no_subject_holds_the_secret(letter: Letter):
+    assert TOKEN not in write(letter).subject
+
+
+@pytest.mark.parametrize("token", ["a.b-c_d", "../../x", "a/b?c#d", "a b", 'a"b<c>', "a\r\nb"])
+def test_a_token_cannot_lead_the_link_astray(token: str):
+    written = write(Letter.PASSWORD_RESET, token=token)
+
+    assert written.link is not None
+    assert written.link == f"{ORIGIN}/manager/reset/{quote(token, safe='')}"
+    assert seen(written.html).links.count(written.link) == 1
+
+
+# Odd facts
+
+
+ODD = "<b onload='x'>\"&amp;{{ 7*7 }}</b>{% raw %}"
+
+
+@pytest.mark.parametrize("letter", Letter)
+def test_every_fact_is_escaped_in_html_and_left_as_it_is_in_text(letter: Letter):
+    mail = mail_of(letter)
+    facts = tuple((n, v if n in ("at", "role") else f"{v}{ODD}") for n, v in mail.facts)
+    letter_to = replace(posted(replace(mail, facts=facts)), address=f"{ODD}@luckyshrub.example")
+
+    written = PaperLetters(ORIGIN).write(letter_to, TOKEN)
+
+    found = seen(written.html)
+    assert "b" not in found.tags
+    assert ODD in found.text
+    assert ODD in flat(written.text)
+    assert "49" not in written.text
+
+
+@pytest.mark.parametrize("letter", Letter)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\u2028", "\u202e", "\x00", "\x1b[2J"])
+def test_no_fact_forges_a_line(letter: Letter, end: str):
+    mail = mail_of(letter)
+    forged = f"x{end}{end}  From        192.0.2.66"
+    facts = tuple((n, v if n == "at" else f"{v}{forged}") for n, v in mail.facts)
+
+    written = PaperLetters(ORIGIN).write(posted(replace(mail, facts=facts)), TOKEN)
+
+    assert written.subject.isprintable()
+    assert all(line.isprintable() for line in written.text.split("\n"))
+    assert not any(line.startswith("  From") for line in written.text.splitlines())
+
+
+@pytest.mark.parametrize("letter", Letter)
+def test_a_text_has_narrow_lines_and_no_gaps(letter: Letter):
+    text = write(letter).text
+
+    assert "\n\n\n" not in text
+    assert text.endswith("\n")
+    assert not text.startswith("\n")
+    assert all(len(line) <= 76 or line.startswith("  http") for line in text.splitlines())
+
+
+@pytest.mark.parametrize("letter", Letter)
+def test_html_is_whole_small_and_ready_for_the_dark(letter: Letter):
+    html = write(letter).html
+
+    assert html.startswith('<!doctype html>\n<html lang="en">')
+    assert '<meta name="color-scheme" content="light dark">' in html
+    assert "prefers-color-scheme: dark" in html
+    assert len(html.encode()) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("life", "told"),
+    [(timedelta(minutes=1), "1 minute"), (timedelta(hours=1), "1 hour"),
+     (timedelta(minutes=90), "90 minutes"), (timedelta(days=1), "1 day")],
+)  # fmt: skip
+def test_how_long_a_link_is_good_is_told_in_round_words(life: timedelta, told: str):
+    until: Any = replace(posted(mail_of(Letter.PASSWORD_RESET)), good_until=NOON + life)
+
+    assert f"good once, for {told}: until" in flat(PaperLetters(ORIGIN).write(until, TOKEN).text)
