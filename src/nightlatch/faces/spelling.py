@@ -1,8 +1,9 @@
-"""From any spelling of a phone number to the one that is its identity."""
+"""From any spelling of a phone number or an e-mail address to the one that is its identity."""
 
 from functools import lru_cache
 
 import phonenumbers
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 from nightlatch.domain.errors import ParameterInvalid
 from nightlatch.domain.numbers import read_e164
@@ -10,6 +11,10 @@ from nightlatch.domain.numbers import read_e164
 _LONGEST = 40
 _CC = "a country calling code: digits only, such as `49`"
 _NUMBER = "a possible phone number of that country code"
+_EMAIL = "an e-mail address like name@example.com"
+
+for _name in ("local", "test"):  # many a mail server inside a house bears such a name
+    SPECIAL_USE_DOMAIN_NAMES.remove(_name)
 
 
 @lru_cache(maxsize=4_096)
@@ -39,6 +44,21 @@ def spell_whole(number: str) -> tuple[str, str]:
         raise ParameterInvalid("phone_number", _NUMBER)
     found = _parse(number if number.lstrip().startswith("+") else f"+{number}")
     return _e164(found), str(found.country_code)
+
+
+def spell_email(text: str) -> str:
+    """The address in lower case, its domain in ASCII. Nobody is asked whether it exists.
+
+    Raises:
+        ParameterInvalid: no mail server would take it.
+    """
+    try:
+        found = validate_email(
+            text, check_deliverability=False, allow_smtputf8=False, globally_deliverable=False
+        )
+    except EmailNotValidError as error:
+        raise ParameterInvalid("email", _EMAIL) from error
+    return (found.ascii_email or found.normalized).lower()
 
 
 def _digits(cc: str) -> str:

@@ -1,0 +1,77 @@
+"""The mailbox: letters on their way, kept, sent and failed."""
+
+from dataclasses import replace
+from typing import Final
+
+from nightlatch.domain.mail import Letter, MailState
+from nightlatch.faces.manager.wire import PREFIX, Answer, Call, Page, Redirect
+from nightlatch.usecases import mail
+
+_SHOWN = 40
+_TITLES: Final = {
+    Letter.TURN_OFF_LINK: "Link that turns two-step verification off",
+    Letter.PIN_SET: "PIN set",
+    Letter.PIN_CHANGED: "PIN changed",
+    Letter.PIN_TURNED_OFF: "Two-step verification turned off",
+    Letter.FIRST_WRONG_GUESS: "First wrong PIN",
+    Letter.NUMBER_LOCKED: "Number locked",
+    Letter.NUMBER_TAKEN_OVER: "Number taken over",
+    Letter.INVITATION: "Invitation",
+    Letter.PASSWORD_RESET: "Password reset",
+    Letter.ADDRESS_CHANGED: "Portfolio's address changed",
+}
+_STATES: Final = {
+    MailState.WAITING: ("warn", "Waiting"),
+    MailState.SENT: ("ok", "Sent"),
+    MailState.KEPT: ("info", "Kept here"),
+    MailState.FAILED: ("bad", "Failed"),
+}
+
+
+async def listed(call: Call) -> Answer:
+    """The latest letters."""
+    letters = await mail.latest(call.world, call.member.portfolio, _SHOWN)
+    return Page(
+        "mail.html",
+        {
+            "here": "mail",
+            "letters": letters,
+            "most": _SHOWN,
+            "titles": _TITLES,
+            "states": _STATES,
+            "keeps": call.settings.keeps_mail,
+        },
+    )
+
+
+async def show(call: Call) -> Answer:
+    """One letter as its reader sees it. Raises MailUnknown.
+
+    The link is shown only where this mailbox is the mailbox: otherwise whoever
+    has a session here would also have what is mailed, and the mail would
+    protect nothing.
+    """
+    posted = await mail.find(call.world, call.path["key"], call.member.portfolio)
+    ours = call.settings.keeps_mail or posted.state is MailState.KEPT
+    letter = mail.read(call.world, posted if ours else replace(posted, sealed=None))
+    now = call.world.clock.now()
+    return Page(
+        "mail_letter.html",
+        {
+            "here": "mail",
+            "posted": posted,
+            "letter": letter,
+            "link": letter.link if letter.link and ours else None,
+            "withheld": posted.sealed is not None and not ours,
+            "titles": _TITLES,
+            "states": _STATES,
+            "keeps": call.settings.keeps_mail,
+            "may_retry": posted.state is MailState.FAILED and not posted.is_dead(now),
+        },
+    )
+
+
+async def retry(call: Call) -> Answer:
+    """Raises MailUnknown, MailEnded."""
+    posted = await mail.retry(call.world, call.path["key"], call.member.portfolio)
+    return Redirect(f"{PREFIX}/mail/{posted.key}", "letter_retried")

@@ -1,0 +1,228 @@
+"""Refusal -> status and words: one row per refusal that a page can meet; and what pages say once.
+
+Nothing that a request brought is ever repeated in these sentences.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from nightlatch.domain import errors as e
+from nightlatch.domain.errors import Refusal
+from nightlatch.faces.manager.wire import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How a refusal reads on a page."""
+
+    status: int
+    title: str
+    """What happened, without a full stop."""
+    remedy: Callable[[Any], str]
+    """What to do; empty when the title says it, or when there is only a wait."""
+    field: Callable[[Any], str]
+    """The form's field it is about; empty when it is about none."""
+
+    def sentence(self, refusal: Refusal | None) -> str:
+        return f"{self.title}. {self.remedy(refusal)}".rstrip()
+
+
+def _row(status: int, title: str, remedy: str | Callable[[Any], str] = "", field: str = "") -> Row:
+    return Row(status, title, remedy if callable(remedy) else lambda _: remedy, lambda _: field)
+
+
+def _parameter(title: str, remedy: Callable[[Any], str]) -> Row:
+    return Row(400, title, remedy, lambda refusal: refusal.name)
+
+
+ROWS: Final[dict[type[Refusal], Row]] = {
+    # Who is asking
+    e.SignInRefused: _row(
+        403, "That did not match", "Check what you typed and try again; capital letters count."
+    ),
+    e.SignInWait: _row(
+        429, "There were too many wrong tries", "What you typed was not looked at this time."
+    ),
+    e.SignedOut: _row(401, "You are signed out", "Sign in to go on."),
+    e.FormForged: _row(
+        403,
+        "This form was not accepted",
+        "It came from another page, from before you signed in, or without our cookie. "
+        "Nothing changed. Open the page anew and send the form again.",
+    ),
+    e.RoleTooLow: _row(
+        403, "Your role does not include this", "Ask an owner of the portfolio for it."
+    ),
+    e.LinkRefused: _row(
+        410,
+        "This link is not good, or no longer",
+        "Links work once, for a limited time, and only the newest one does. Ask for another.",
+    ),
+    # What is asked
+    e.ParameterMissing: _parameter("A field is empty", lambda _: "Fill it in."),
+    e.ParameterInvalid: _parameter(
+        "This does not fit", lambda r: f"Give {r.why.replace('`', '')}." if r.why else ""
+    ),
+    e.ParameterUnexpected: _row(
+        400, "The form holds a field that this page does not know",
+        "Open the page anew and send the form again.",
+    ),
+    e.NumberExists: _row(
+        409, "This number is here already", "Search for it among the phone numbers.",
+        "phone_number",
+    ),
+    e.NumberUnknown: _row(404, "There is no such number in this portfolio",
+        "Look for it among the phone numbers."),
+    # Two-step verification
+    e.WrongPin: _row(
+        403, "The current PIN is wrong", "The try was counted, as when registering.", "current"
+    ),
+    e.GuessWait: _row(
+        429, "There were too many wrong PINs",
+        "Until the wait is over no PIN is looked at, not even the right one.",
+    ),
+    e.NumberLocked: _row(
+        403, "The number is locked after too many wrong PINs",
+        "Unlock it on the number's page first.",
+    ),
+    e.TwoStepIsOff: _row(409, "Two-step verification is off", "There is no PIN. Set one."),
+    e.TwoStepIsOn: _row(
+        409, "Two-step verification is on already", "To change the PIN, give the current one."
+    ),
+    e.PinUnchanged: _row(
+        409, "The new PIN is the current one", "Nothing changed. Choose another.", "pin"
+    ),
+    e.PinChangedMeanwhile: _row(
+        409, "Somebody else changed the PIN at the same moment",
+        "Your change was not made. Look at the number's timeline before you try again.",
+    ),
+    e.RegistrationOutdated: _row(
+        409, "The PIN changed in the meantime", "Nothing was done. Begin again."
+    ),
+    # Registration and names
+    e.RegistrationWait: _row(429, "This number was registered or deregistered too often"),
+    e.NoNumberHeld: _row(
+        409, "No client holds this number", "There is nothing to deregister."
+    ),
+    e.CertificateNotReady: _row(
+        409, "There is no certificate yet",
+        "It comes with the display name's approval.",
+    ),
+    e.NameWait: _row(429, "The display name was changed a short time ago"),
+    e.NoNameAsked: _row(409, "No display name waits for review"),
+    # Portfolios and their members
+    e.PortfolioUnknown: _row(404, "There is no such portfolio"),
+    e.WabaUnknown: _row(
+        404, "There is no such WhatsApp account in this portfolio", "Choose one from the menu."
+    ),
+    e.MemberExists: _row(
+        409, "This address belongs to a member already", "Use another address.", "email"
+    ),
+    e.MemberUnknown: _row(
+        404, "There is no such member in this portfolio", "Look at the list of members."
+    ),
+    e.LastOwner: _row(
+        409, "A portfolio keeps at least one owner", "Make somebody else an owner first."
+    ),
+    e.TooManyMembers: _row(
+        409, "The portfolio has as many members and invitations as it may have",
+        "Remove a member or withdraw an invitation first.",
+    ),
+    e.AppAlreadyOn: _row(
+        409, "An authenticator app is on already", "Turn it off before you set up another."
+    ),
+    e.AppCodeRefused: _row(
+        400, "The code does not fit the key on this page",
+        "Wait for the app's next code and enter that one. "
+        "The clock of the phone must be right.",
+        "code",
+    ),
+    e.MailUnknown: _row(404, "There is no such letter", "Letters are erased after 30 days."),
+    e.MailEnded: _row(
+        409, "This letter cannot be sent again",
+        "It arrived, or its link is no longer good. Ask for a new one where it was asked for.",
+    ),
+    # What we cannot do just now
+    e.Unavailable: _row(
+        503, "The server cannot use its storage or its keys just now",
+        "Nothing was compared. Whoever runs it finds the reason with: nightlatch check.",
+    ),
+    e.Overloaded: _row(
+        503, "The server is busy", "Nothing was done or counted."
+    ),
+    # The request itself
+    e.PathUnknown: _row(404, "There is no page at this address", "Begin at the overview."),
+    e.MethodNotAllowed: _row(
+        405, "This address does not take that kind of request", "Begin at the overview."
+    ),
+    e.BodyTooLarge: _row(413, "The form is too long", "Send less text."),
+    e.RequestMalformed: _row(
+        400, "The request cannot be read", lambda r: f"Its fault: {r.why}."
+    ),
+}  # fmt: skip
+
+ELSEWHERE: Final[frozenset[type[Refusal]]] = frozenset(
+    {
+        e.LoginRefused, e.LoginWait, e.TokenRefused, e.AdminOnly, e.PasswordChangeRequired,
+        e.PinNeeded, e.UserExists, e.UserUnknown, e.AdminStays, e.TooManyUsers, e.ClientExists,
+        e.ClientUnknown, e.CertificateRefused, e.CodesSpent, e.CodeWait, e.WrongCode,
+        e.NoCodePending, e.NotServed,
+    }
+)  # fmt: skip
+"""Refusals that only other faces can meet."""
+
+BUG: Final = _row(
+    500, "Something went wrong here",
+    "This is a fault of the server. The log knows more under this answer's X-Request-Id.",
+)  # fmt: skip
+
+
+def row_of(refusal: Refusal | None) -> Row:
+    """The row of a refusal; of a bug when there is none, or none that a page should meet."""
+    if refusal is None:
+        return BUG
+    return next((ROWS[kind] for kind in type(refusal).__mro__ if kind in ROWS), BUG)
+
+
+def problem_of(refusal: Refusal) -> Problem:
+    """Why a form was not accepted."""
+    row = row_of(refusal)
+    return Problem(row.sentence(refusal), row.field(refusal), row.status, refusal.retry_after)
+
+
+SAID: Final[dict[str, str]] = {
+    # Members
+    "signed_out": "You are signed out.",
+    "welcome": "Welcome. You are signed in as the owner of this portfolio.",
+    "joined": "Welcome. You are a member of this portfolio now.",
+    "reset_asked": (
+        "If this address belongs to a member, a letter with a link is on its way. "
+        "The link is good for 30 minutes."
+    ),
+    "password_set": "Your new password is set. All other sessions were ended.",
+    "password_changed": "Your password is changed. All other sessions were ended.",
+    "app_off": "The authenticator app is off. Your password alone signs you in.",
+    "session_ended": "The session was ended.",
+    "sessions_ended": "All your other sessions were ended.",
+    "invited": "The invitation is on its way. It is good for 7 days.",
+    "withdrawn": "The invitation was withdrawn. Its link opens nothing any more.",
+    "role_changed": "The role is changed.",
+    "member_removed": "The member was removed and is signed out everywhere.",
+    "left": "You are no longer a member of the portfolio.",
+    "letter_retried": "The letter is being sent again.",
+    "portfolio_changed": "The portfolio is changed.",
+    # Numbers
+    "account_added": "The WhatsApp account was added.",
+    "number_added": "The number was added.",
+    "name_asked": "The display name was sent for review.",
+    "name_changed": "The display name is changed. The number has a new certificate.",
+    "number_unlocked": "The number is unlocked. The next PIN is compared at once.",
+    "number_deregistered": "The number was deregistered.",
+    "certificate_renewed": "There is a new certificate. The one before is no longer accepted.",
+    "pin_set": "Two-step verification is on.",
+    "pin_changed": "The PIN is changed. Your other sessions were ended.",
+    "turn_off_mailed": "The link is on its way to the portfolio's address.",
+    "turned_off": "Two-step verification is off.",
+}
+"""Sentences that a page shows once after a redirect, by the key in its query."""

@@ -1,0 +1,111 @@
+"""What happened, in sentences: a row for every kind, and guesses told once."""
+
+from datetime import timedelta
+
+import pytest
+
+from nightlatch.domain.audit import Event, Kind, Link
+from nightlatch.faces import sentences
+from tests.people import NOON
+
+_DETAILS = {
+    "client": "main", "from": "main", "name": "Lucky <Shrub>", "checks": 2, "path": "account",
+    "in_a_row": 3, "weak": True, "username": "mia", "member": "vito@luckyshrub.example",
+    "role": "viewer", "left": 4, "method": "voice", "shards": 2, "second_step": "app",
+    "already_held": True, "address_changed": True, "invited": True, "guess": 7,
+}  # fmt: skip
+
+
+def links(*events: Event) -> list[Link]:
+    """The newest first, as a store gives them."""
+    return [Link("number:1", seq, event, b"") for seq, event in enumerate(events, 1)][::-1]
+
+
+def guess(kind: Kind, second: int, by: str = "thief/admin", path: str = "account") -> Event:
+    return Event(kind, by, NOON + timedelta(seconds=second), (("path", path), ("in_a_row", 1)))
+
+
+@pytest.mark.parametrize("details", [_DETAILS, {}], ids=["with details", "without"])
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_has_a_sentence_and_a_sign(kind, details):
+    event = Event(kind, "main/admin", NOON, tuple(details.items()))
+
+    sentence = sentences.says(event)
+
+    assert sentence[0].isupper() or sentence[0] in "?v"
+    assert sentence.endswith(".")
+    assert "{" not in sentence
+    assert "None" not in sentence
+    assert ("?" in sentence) <= (not details)
+    assert sentences.tone(event) in ("ok", "warn", "bad", "info", "off")
+
+
+def test_no_two_kinds_read_the_same():
+    told = [sentences.says(Event(kind, "main/admin", NOON)) for kind in Kind]
+
+    assert len(set(told)) == len(told)
+
+
+@pytest.mark.parametrize(
+    ("by", "who"),
+    [
+        ("operator", "the operator, by the command line"),
+        ("main/admin", "admin of client main"),
+        ("thief/eve@example.com", "eve@example.com of client thief"),
+        ("olivia@luckyshrub.example", "olivia@luckyshrub.example"),
+        ("member:412345678901234", "a member who may not do this"),
+    ],
+)
+def test_it_is_told_who_did_it(by, who):
+    assert sentences.who(by) == who
+
+
+def test_a_guess_is_told_once_it_is_settled_and_not_twice():
+    told = sentences.lines(
+        links(guess(Kind.GUESS_PAID, 1), guess(Kind.GUESS_WRONG, 2), guess(Kind.GUESS_RIGHT, 4))
+    )
+
+    assert [line.what for line in told] == [
+        "Right PIN while registering.",
+        "Wrong PIN while registering.",
+    ]
+    assert [line.seq for line in told] == [3, 2]
+
+
+def test_a_guess_that_was_never_settled_is_told():
+    told = sentences.lines(
+        links(
+            guess(Kind.GUESS_PAID, 1),
+            guess(Kind.GUESS_PAID, 2, by="olivia@luckyshrub.example", path="manager"),
+            guess(Kind.GUESS_WRONG, 3, by="olivia@luckyshrub.example", path="manager"),
+        )
+    )
+
+    assert [line.seq for line in told] == [3, 1]
+    assert told[1].what == (
+        "A PIN was counted as a guess while registering; whether it was right was never settled."
+    )
+    assert told[1].who == "admin of client thief"
+
+
+def test_guesses_of_two_clients_at_once_are_not_mixed_up():
+    told = sentences.lines(
+        links(
+            guess(Kind.GUESS_PAID, 1, by="main/admin"),
+            guess(Kind.GUESS_PAID, 2),
+            guess(Kind.GUESS_WRONG, 3),
+        )
+    )
+
+    assert [(line.seq, line.who) for line in told] == [
+        (3, "admin of client thief"),
+        (1, "admin of client main"),
+    ]
+
+
+def test_a_weak_pin_is_told_beside_the_change():
+    weak = Event(Kind.TWO_STEP_CHANGED, "main/admin", NOON, (("weak", True),))
+    fine = Event(Kind.TWO_STEP_CHANGED, "main/admin", NOON, (("weak", False),))
+
+    assert sentences.says(weak) == "The PIN was changed. The PIN is easy to guess."
+    assert sentences.says(fine) == "The PIN was changed."
