@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from nightlatch import bootstrap
 from nightlatch.adapters.hashing import CHEAP
+from nightlatch.domain.mail import MailState
 from nightlatch.faces.cli.commands import Parts, cli
 from tests.people import THIEF
 from tests.town import a_town
@@ -25,7 +26,10 @@ class Line:
 
     data: Path
 
-    def __call__(self, *words: str | Path, data: bool = True, **env: str) -> Result:
+    def __call__(
+        self, *words: str | Path, data: bool = True, typed: str | None = None, **env: str
+    ) -> Result:
+        """*typed* is what comes in on standard input."""
         parts = Parts(
             partial(bootstrap.open_house, cost=CHEAP),
             bootstrap.set_up,
@@ -35,7 +39,9 @@ class Line:
             bootstrap.throw_away,
         )
         given = [*map(str, words), *(["--data", str(self.data)] if data else [])]
-        done = CliRunner().invoke(cli, given, obj=parts, env=env, prog_name="nightlatch")
+        done = CliRunner().invoke(
+            cli, given, obj=parts, env=env, input=typed, prog_name="nightlatch"
+        )
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception  # what a person would see as a traceback
         return done
@@ -54,6 +60,9 @@ async def _story(data: Path) -> None:
             if guess == 5:
                 town.pass_time(60)
             assert (await town.thief.register(THIEF.wrong_pin)).status == 403
+        while {one.state for one in await town.house.store.mails(None, 9)} != {MailState.KEPT}:
+            town.house.world.nudge()
+            await asyncio.sleep(0.01)
 
 
 @pytest.fixture(scope="session")

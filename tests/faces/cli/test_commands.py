@@ -31,7 +31,12 @@ NEEDS_A_FOLDER: list[tuple[str, ...]] = [
     ("numbers", "unlock", E164), ("numbers", "add", E164, "--name", "X"), ("clients", "list"),
     ("clients", "add", "shop"), ("codes", E164), ("users", "reset-password"), ("keys", "list"),
     ("keys", "rotate"), ("audit", "show"), ("audit", "verify"), ("audit", "export"),
-    ("backup", "copy.db"), ("check",),
+    ("backup", "copy.db"), ("check",), ("numbers", "name", E164, "X"), ("numbers", "approve", E164),
+    ("numbers", "decline", E164), ("numbers", "deregister", E164), ("numbers", "export"),
+    ("numbers", "import", __file__), ("members", "list"), ("members", "reset-password", "a@b.com"),
+    ("members", "add", "a@b.com", "--name", "X", "--role", "owner"), ("mail", "list"),
+    ("mail", "show", "x"), ("mail", "retry", "x"), ("portfolios", "list"), ("portfolios", "change"),
+    ("portfolios", "add", "X", "--email", "a@b.com"), ("wabas", "list"), ("wabas", "add", "X"),
 ]  # fmt: skip
 
 
@@ -42,7 +47,10 @@ def test_there_is_every_command_that_is_promised():
         "serve", "demo", "numbers add", "numbers list", "numbers show", "numbers certificate",
         "numbers unlock", "clients add", "clients list", "codes", "users reset-password",
         "keys list", "keys rotate", "audit show", "audit verify", "audit export", "backup",
-        "check",
+        "check", "numbers name", "numbers approve", "numbers decline", "numbers deregister",
+        "numbers export", "numbers import", "members add", "members list",
+        "members reset-password", "mail list", "mail show", "mail retry", "portfolios list",
+        "portfolios add", "portfolios change", "wabas list", "wabas add",
     }  # fmt: skip
 
 
@@ -300,7 +308,7 @@ def test_audit_show_tells_the_newest_events_in_order(line: Line):
     of_one = line.json("audit", "show", "--number", E164)
 
     assert last == everything[-3:]
-    assert set(everything[0]) == {"subject", "seq", "at", "event", "by", "details"}
+    assert set(everything[0]) == {"subject", "seq", "at", "event", "by", "place", "details"}
     assert {event["subject"].partition(":")[0] for event in everything} == {"number", "client"}
     assert len({event["subject"] for event in of_one}) == 1
     assert [event["seq"] for event in of_one] == list(range(1, len(of_one) + 1))
@@ -323,7 +331,7 @@ def test_audit_verify_and_check_find_an_untouched_folder_in_order(line: Line):
     verified = line("audit", "verify")
     checked = line("check")
 
-    assert (verified.exit_code, verified.stdout) == (0, "3 chains hold\n")
+    assert (verified.exit_code, verified.stdout) == (0, "4 chains hold\n")
     assert checked.exit_code == 0
     assert checked.stdout == "database, audit trail and key ring are in order\n"
 
@@ -334,13 +342,14 @@ def test_audit_verify_and_check_find_an_untouched_folder_in_order(line: Line):
         "UPDATE audit SET kind = 'guess.right' WHERE kind = 'guess.wrong'",
         "UPDATE audit SET by = 'main/admin' WHERE kind = 'guess.wrong'",
         "UPDATE audit SET at = at + 1 WHERE kind = 'guess.paid'",
+        "UPDATE audit SET place = '192.0.2.66' WHERE kind = 'guess.wrong'",
         "UPDATE audit SET details = '[]' WHERE kind = 'guess.paid'",
         "UPDATE audit SET details = 'no json' WHERE kind = 'guess.paid'",
         "UPDATE audit SET kind = 'no.such.kind' WHERE kind = 'guess.paid'",
         "DELETE FROM audit WHERE kind = 'guess.wrong'",
         "DELETE FROM audit WHERE subject LIKE 'number:%'",
         "UPDATE audit SET seq = -seq WHERE kind = 'guess.wrong'",
-        "INSERT INTO audit SELECT subject, 99, at, kind, by, details, hash FROM audit WHERE seq = 5",
+        "INSERT INTO audit SELECT subject, 99, at, kind, by, details, hash, place FROM audit WHERE seq = 5",
     ],
 )
 def test_a_trail_that_was_changed_exits_with_3_and_names_the_chain(
@@ -355,7 +364,7 @@ def test_a_trail_that_was_changed_exits_with_3_and_names_the_chain(
     assert re.search(
         r"^number:\d{15}: does not hold from event \d+ on$", verified.stderr, re.MULTILINE
     )
-    assert "1 of 3 chains were changed" in verified.stderr
+    assert "1 of 4 chains were changed" in verified.stderr
     assert "audit: the chain of number:" in checked.stderr
 
 

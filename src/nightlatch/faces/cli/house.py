@@ -31,6 +31,10 @@ class House(Protocol):
     @property
     def world(self) -> World: ...
 
+    @property
+    def origin(self) -> str:
+        """What links begin with: where the server on this folder is, or would be."""
+
     async def first_waba(self) -> str:
         """The WABA that new numbers belong to."""
 
