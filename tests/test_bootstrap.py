@@ -12,6 +12,7 @@ from nightlatch.adapters.keyring import KeyRing
 from nightlatch.adapters.system import SteppedClock
 from nightlatch.bootstrap import StartRefused, open_house, set_up
 from nightlatch.domain.clients import ADMIN, FACTORY_PASSWORD, FIRST_CLIENT
+from nightlatch.domain.portfolios import Portfolio, Waba
 from nightlatch.ports import bound_to
 from nightlatch.settings import Settings
 from nightlatch.usecases import audit
@@ -63,7 +64,7 @@ async def test_a_first_start_makes_a_private_folder_with_all_that_the_owner_need
         assert admin.must_change
         async with house.pool.place() as place:
             assert await place.matches(admin.verifier, FACTORY_PASSWORD, WORD)
-    assert (chains, broken) == (2, [])
+    assert (chains, broken) == (3, [])
     assert data.stat().st_mode & 0o777 == 0o700
     assert {file.name for file in data.iterdir()} == {"nightlatch.db", "keyring.json"}
     assert {file.stat().st_mode & 0o777 for file in data.iterdir()} == {0o600}
@@ -86,8 +87,8 @@ async def test_a_set_up_that_was_cut_short_is_finished_by_the_next_start(data: P
     async with open_house(
         Settings(data=data), create=True, clock=SteppedClock, cost=CHEAP
     ) as house:
-        await house.store.add_portfolio("2", "My portfolio", "owner@example.com")
-        await house.store.add_waba("3", "2", "My WhatsApp account")
+        await house.store.add_portfolio(Portfolio("2", "My portfolio", "owner@example.com"))
+        await house.store.add_waba(Waba("3", "2", "My WhatsApp account"))
 
     async with a_house(data) as house:
         number = await house.store.number_by_e164(E164)

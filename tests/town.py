@@ -219,7 +219,7 @@ async def a_town(folder: Path, *, cost: Cost = CHEAP, **settings: Any) -> AsyncI
     port = free_port()
     async with a_house(folder, cost=cost, port=port, **settings) as house:
         await clients.add_client(house.world, THIEF.client)
-        certificate = await numbers.certificate(house.world, E164)
+        certificate = numbers.certificate(house.world, await numbers.find_number(house.world, E164))
         started = asyncio.Event()
 
         async def ready() -> None:

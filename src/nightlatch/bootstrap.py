@@ -3,17 +3,21 @@
 import asyncio
 import contextlib
 import gc
+import itertools
 import os
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import falcon
 import falcon.asgi
 import structlog
+from falcon.asgi import Request, Response
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
@@ -22,21 +26,26 @@ from nightlatch import logs
 from nightlatch.adapters.codes import HandsetSender
 from nightlatch.adapters.hashing import OWASP, Argon2Pool, Cost, keep_blocks
 from nightlatch.adapters.keyring import KeyInfo, KeyRing, KeyRingRefused
+from nightlatch.adapters.mail import MailboxSender, PaperLetters, SmtpSender
+from nightlatch.adapters.passwords import CommonPasswords
 from nightlatch.adapters.sqlite import SqliteStore, StoreRefused
 from nightlatch.adapters.sqlite.disks import network_filesystem
 from nightlatch.adapters.system import SteadyClock, SteppedClock, SystemChance
 from nightlatch.adapters.tls import self_signed
+from nightlatch.adapters.totp import AuthenticatorCodes
 from nightlatch.domain.clients import FIRST_CLIENT
 from nightlatch.domain.errors import Refusal, Unavailable
 from nightlatch.domain.limits import HEADER_BYTES, HEADER_SECONDS, STOP_SECONDS, STORE_SECONDS
+from nightlatch.domain.portfolios import PLACEHOLDER, Portfolio, Waba
 from nightlatch.faces.cli.demo import Stage
-from nightlatch.faces.door import Door
+from nightlatch.faces.door import Door, Refused
+from nightlatch.faces.manager.app import Manager
 from nightlatch.faces.metrics import Metrics
 from nightlatch.faces.onprem.app import OnPremises
 from nightlatch.faces.onprem.wire import envelope
-from nightlatch.ports import Clock, CodeSender, SealedValue, World
+from nightlatch.ports import Clock, CodeSender, MailSender, SealedValue, World
 from nightlatch.settings import Settings
-from nightlatch.usecases import audit, clients, codes, keys, numbers
+from nightlatch.usecases import audit, clients, codes, keys, mail, numbers
 
 _FIRST_NUMBER = ("+16315551000", "1", "Lucky Shrub")  # a fictional number, as examples use
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -52,6 +61,11 @@ _COLLECT = (
 _NO_DATA = "there is no Nightlatch in {}; start one with: nightlatch serve --data {}"
 
 
+_RANGE = 400
+_first_port = 12_000 + os.getpid() % 50 * _RANGE  # below the ports that the system gives away
+_ports = itertools.cycle(range(_first_port, _first_port + _RANGE))
+
+
 class StartRefused(Exception):
     """The data folder cannot be opened, served or copied; the message says why and what to do."""
 
@@ -61,17 +75,22 @@ class House:
     """A data folder that is open, with everything that works on it."""
 
     settings: Settings
+    origin: str
+    """What links begin with: where the server on this folder is, or was last."""
     store: SqliteStore
     keyring: KeyRing
     pool: Argon2Pool
     clock: Clock
     world: World
     sender: CodeSender
-    due: asyncio.Event = field(default_factory=asyncio.Event)
+    mail_sender: MailSender
+    codes_due: asyncio.Event
+    mail_due: asyncio.Event
+    metrics: Metrics
 
     async def first_waba(self) -> str:
         """The WABA that new numbers belong to. Raises Unavailable before ``set_up``."""
-        waba = await self.store.waba()
+        waba = await self.store.first_waba()
         if waba is None:
             raise Unavailable
         return waba
@@ -174,15 +193,60 @@ async def open_house(
     try:
         await _refuse_wrong_ring(store, keyring)
         time = clock(await store.latest_time())
-        due = asyncio.Event()
+        codes_due, mail_due = asyncio.Event(), asyncio.Event()
+
+        def nudge() -> None:
+            codes_due.set()
+            mail_due.set()
+
+        origin = settings.origin
+        if not create and not settings.public_url:  # a command beside a server, or after it
+            origin = await store.recall("origin") or origin
         world = World(
-            store, pool, keyring, time, SystemChance(), due.set, settings.refuse_weak_pins
+            store=store,
+            hasher=pool,
+            keys=keyring,
+            clock=time,
+            chance=SystemChance(),
+            nudge=nudge,
+            one_time_codes=AuthenticatorCodes(),
+            passwords=CommonPasswords(),
+            letters=PaperLetters(origin),
+            refuse_weak_pins=settings.refuse_weak_pins,
+            review_names=settings.review_names,
         )
-        house = House(settings, store, keyring, pool, time, world, HandsetSender(store, time), due)
+        house = House(
+            settings=settings,
+            origin=origin,
+            store=store,
+            keyring=keyring,
+            pool=pool,
+            clock=time,
+            world=world,
+            sender=HandsetSender(store, time),
+            mail_sender=_mail_sender(settings),
+            codes_due=codes_due,
+            mail_due=mail_due,
+            metrics=Metrics(),
+        )
         yield house
     finally:
         store.close()
         pool.close()
+
+
+def _mail_sender(settings: Settings) -> MailSender:
+    if settings.keeps_mail:
+        return MailboxSender()
+    return SmtpSender(
+        settings.smtp_host,
+        settings.smtp_port,
+        settings.smtp_security,
+        settings.mail_from,
+        user=settings.smtp_user,
+        password=settings.smtp_password,
+        ca=settings.smtp_ca,
+    )
 
 
 def _warn_of_wrong_clock(latest: datetime | None) -> None:
@@ -214,12 +278,13 @@ async def set_up(house: House) -> bool:
     store = house.store
     if await store.recall("set_up") is not None:
         return False
-    waba = await store.waba()
+    waba = await store.first_waba()
     if waba is None:
         chance = house.world.chance
         portfolio, waba = "2" + chance.digits(14), "3" + chance.digits(14)
-        await store.add_portfolio(portfolio, "My portfolio", "owner@example.com")
-        await store.add_waba(waba, portfolio, "My WhatsApp account")
+        await store.add_portfolio(Portfolio(portfolio, "My portfolio", PLACEHOLDER))
+        await store.add_waba(Waba(waba, portfolio, "My WhatsApp account"))
+        await store.remember("first_waba", waba)
     if await store.client(FIRST_CLIENT) is None:
         await clients.add_client(house.world, FIRST_CLIENT)
     e164, cc, name = _FIRST_NUMBER
@@ -232,16 +297,27 @@ async def set_up(house: House) -> bool:
 def application(house: House) -> Door:
     """Every face behind one door."""
     settings = house.settings
-    metrics = Metrics()
     app = falcon.asgi.App()
     app.req_options.strip_url_path_trailing_slash = True
-    OnPremises(house.world, metrics, settings.origin, settings.api_key).mount(app)
+    onprem = OnPremises(house.world, house.metrics, settings.origin, settings.api_key)
+    onprem.mount(app)
+    manager = Manager(house.world, settings)
+    manager.mount(app)
 
-    def refuse(refusal: Refusal) -> tuple[int, int, bytes]:
+    async def on_error(req: Request, resp: Response, error: Exception, params: Any) -> None:
+        face = manager if manager.serves(req.path) else onprem
+        await face.on_error(req, resp, error, params)
+
+    app.add_error_handler(falcon.HTTPError, on_error)  # Falcon's own would win otherwise
+    app.add_error_handler(Exception, on_error)
+
+    def refuse(refusal: Refusal, path: str) -> Refused:
+        if manager.serves(path):
+            return manager.refused(refusal)
         row, body = envelope(refusal, settings.origin)
-        return row.status, row.code, body
+        return Refused(row.status, row.code, body)
 
-    return Door(app, _hosts(settings), metrics, refuse)
+    return Door(app, _hosts(settings), settings.proxies(), house.metrics, refuse)
 
 
 def _hosts(settings: Settings) -> frozenset[str]:
@@ -265,11 +341,13 @@ async def serve(house: House, stop: asyncio.Event, ready: Callable[[], Awaitable
     settings.refuse_if_unsafe()
     _refuse_taken(settings.host, settings.port)
     _warn_of_wrong_clock(await house.store.latest_time())
+    await house.store.remember("origin", settings.origin)
     log = structlog.get_logger()
     door = application(house)
     server = _server(settings, door, house.clock.now())
     workers = [
         asyncio.create_task(_again_and_again(_deliver, house, log)),
+        asyncio.create_task(_again_and_again(_post, house, log)),
         asyncio.create_task(_again_and_again(_tidy, house, log)),
     ]
     serving = asyncio.create_task(server.serve())
@@ -358,9 +436,20 @@ async def _again_and_again(
 
 async def _deliver(house: House) -> None:
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(house.due.wait(), _DELIVER_EVERY)
-    house.due.clear()
+        await asyncio.wait_for(house.codes_due.wait(), _DELIVER_EVERY)
+    house.codes_due.clear()
     await codes.deliver(house.world, house.sender)
+
+
+async def _post(house: House) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(house.mail_due.wait(), _DELIVER_EVERY)
+    house.mail_due.clear()
+    done = await mail.deliver(house.world, house.mail_sender)
+    house.metrics.mail.labels("delivered").inc(done.sent)
+    house.metrics.mail.labels("failed").inc(done.failed)
+    if done.failed:
+        structlog.get_logger().error("mail failed", letters=done.failed)
 
 
 async def _tidy(house: House) -> None:
@@ -391,7 +480,7 @@ async def throw_away() -> AsyncIterator[Stage]:
                 return found[0].code if found else "no code"
 
             async def unlock() -> None:
-                await numbers.unlock(house.world, number.e164)
+                await numbers.unlock(house.world, number)
 
             stop, started = asyncio.Event(), asyncio.Event()
 
@@ -407,7 +496,7 @@ async def throw_away() -> AsyncIterator[Stage]:
                     e164=number.e164,
                     cc=number.cc,
                     phone_number=number.national,
-                    certificate=await numbers.certificate(house.world, number.e164),
+                    certificate=numbers.certificate(house.world, number),
                     newest_code=newest_code,
                     pass_time=stepped[0].step,
                     in_thread=asyncio.to_thread,
@@ -419,7 +508,14 @@ async def throw_away() -> AsyncIterator[Stage]:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of this machine that nobody listens on just now.
+
+    Each process looks in a range of its own, so that two which look at the
+    same time do not find the same.
+    """
+    for port in itertools.islice(_ports, _RANGE):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise StartRefused("no port is free")

@@ -3,21 +3,25 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
 
 from nightlatch.domain.errors import BodyTooLarge, Refusal, Unavailable
 from nightlatch.domain.limits import BODY_BYTES
-from nightlatch.faces.door import Door, note_of
+from nightlatch.faces.door import Door, Refused, note_of
 from nightlatch.faces.metrics import Metrics
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 HOST = (b"host", b"example.com")
 
 
-def envelope(refusal: Refusal) -> tuple[int, int, bytes]:
-    return {BodyTooLarge: 413, Unavailable: 503}.get(type(refusal), 400), 1025, b'{"refused":true}'
+def envelope(refusal: Refusal, path: str) -> Refused:
+    status = {BodyTooLarge: 413, Unavailable: 503}.get(type(refusal), 400)
+    if path.startswith("/pages"):
+        return Refused(status, None, b"<p>refused</p>", ((b"content-type", b"text/html"),))
+    return Refused(status, 1025, b'{"refused":true}')
 
 
 async def answering(scope: Any, receive: Any, send: Any) -> None:
@@ -28,9 +32,11 @@ async def answering(scope: Any, receive: Any, send: Any) -> None:
 class Street:
     """Sends requests to a door and keeps what comes back."""
 
-    def __init__(self, app: App = answering) -> None:
+    def __init__(self, app: App = answering, proxies: str = "") -> None:
         self.metrics = Metrics()
-        self.door = Door(app, frozenset({"example.com", "[::1]"}), self.metrics, envelope)
+        trusted = tuple(ip_network(text) for text in proxies.split())
+        hosts = frozenset({"example.com", "[::1]"})
+        self.door = Door(app, hosts, trusted, self.metrics, envelope)
 
     async def knock(
         self,
@@ -38,6 +44,7 @@ class Street:
         path: str = "/v1/health",
         method: str = "GET",
         incoming: Any = None,
+        peer: str = "192.0.2.1",
     ) -> list[Any]:
         sent: list[Any] = []
         scope = {
@@ -45,6 +52,7 @@ class Street:
             "method": method,
             "path": path,
             "raw_path": path.encode(),
+            "client": (peer, 40_000),
             "headers": list(headers),
         }
 
@@ -227,3 +235,54 @@ async def test_a_request_whose_application_breaks_is_still_counted_and_logged(lo
     assert line["status"] == 500
     assert "271828" not in log.getvalue()
     assert await street.door.close(0) == 0
+
+
+async def where(*forwarded: bytes, peer: str, proxies: str = "") -> str:
+    """The place that a request is said to come from."""
+    places = []
+
+    async def telling(scope: Any, receive: Any, send: Any) -> None:
+        places.append(note_of(scope).place)
+        await answering(scope, receive, send)
+
+    street = Street(telling, proxies)
+    headers = [(b"x-forwarded-for", value) for value in forwarded]
+    await street.knock(HOST, *headers, peer=peer)
+    return str(places[0])
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "peer", "proxies", "place"),
+    [
+        pytest.param((), "192.0.2.1", "", "192.0.2.1", id="nothing in between"),
+        pytest.param((b"203.0.113.9",), "192.0.2.1", "", "192.0.2.1", id="nobody is trusted"),
+        pytest.param(
+            (b"203.0.113.9",), "192.0.2.1", "198.51.100.0/24", "192.0.2.1", id="another is trusted"
+        ),
+        pytest.param((b"203.0.113.9",), "192.0.2.1", "192.0.2.1", "203.0.113.9", id="a proxy"),
+        pytest.param(
+            (b"198.51.100.7, 203.0.113.9, 192.0.2.2",), "192.0.2.1", "192.0.2.0/24", "203.0.113.9",
+            id="two proxies, and a first hop that the client made up",
+        ),
+        pytest.param(
+            (b"203.0.113.8", b"203.0.113.9"), "192.0.2.1", "192.0.2.1", "203.0.113.9",
+            id="the header stands twice",
+        ),
+        pytest.param((b"<script>",), "192.0.2.1", "192.0.2.1", "192.0.2.1", id="no address"),
+        pytest.param((b"",), "192.0.2.1", "192.0.2.1", "192.0.2.1", id="empty"),
+        pytest.param((b"2001:db8::1",), "::1", "::1", "2001:db8::1", id="IPv6"),
+    ],
+)  # fmt: skip
+async def test_the_place_is_the_nearest_address_that_is_no_trusted_proxy(
+    forwarded, peer, proxies, place
+):
+    assert await where(*forwarded, peer=peer, proxies=proxies) == place
+
+
+async def test_a_refusal_at_the_door_speaks_the_language_of_its_path():
+    street = Street()
+
+    (start, body) = await street.knock(path="/pages/one")
+
+    assert (start["status"], body["body"]) == (400, b"<p>refused</p>")
+    assert (b"content-type", b"text/html") in start["headers"]

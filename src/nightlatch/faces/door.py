@@ -7,9 +7,11 @@ flight finish when the server stops.
 
 import asyncio
 import contextlib
+import ipaddress
 import secrets
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
@@ -28,8 +30,21 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Any, Any, Any], Awaitable[None]]
-Envelope = Callable[[Refusal], tuple[int, int, bytes]]
-"""Status, code and body of the answer to a refusal."""
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The answer to a refusal, in the form of the face whose path it was."""
+
+    status: int
+    code: int | None
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ((b"content-type", b"application/json"),)
+
+
+Envelope = Callable[[Refusal, str], Refused]
+"""The answer to a refusal of a request to a path."""
 
 _ONCE: Final = (b"authorization", b"content-length", b"content-type")
 _CODINGS: Final = {b"content-encoding": b"identity", b"transfer-encoding": b"chunked"}
@@ -44,6 +59,7 @@ class Note:
         "code",
         "cut_short",
         "first_chunk",
+        "place",
         "refusal",
         "request_id",
         "route",
@@ -54,6 +70,8 @@ class Note:
         self.request_id = request_id
         self.route = "unknown"
         self.client = ""
+        self.place = ""
+        """The address the request came from; a trusted proxy's word counts."""
         self.answered = False
         self.cut_short = False
         self.first_chunk = b""
@@ -72,10 +90,16 @@ class Door:
     """An ASGI application in front of another."""
 
     def __init__(
-        self, app: App, hosts: frozenset[str], metrics: Metrics, envelope: Envelope
+        self,
+        app: App,
+        hosts: frozenset[str],
+        proxies: Sequence[Network],
+        metrics: Metrics,
+        envelope: Envelope,
     ) -> None:
         self._app = app
         self._hosts = hosts
+        self._proxies = proxies
         self._metrics = metrics
         self._envelope = envelope
         self._log = structlog.get_logger()
@@ -103,6 +127,7 @@ class Door:
             return
         started = time.perf_counter()
         note = scope["nightlatch"] = Note(secrets.token_hex(8))
+        note.place = self._place(scope)
         request_id = (b"x-request-id", note.request_id.encode())
 
         async def told(message: MutableMapping[str, Any]) -> None:
@@ -127,7 +152,7 @@ class Door:
             if refusal is None:
                 refusal = await self._let_in(scope, heard, told, note)
             if refusal is not None:
-                await self._refuse(refusal, note, told)
+                await self._refuse(refusal, scope["path"], note, told)
         finally:
             self._in_flight.discard(task)
             if self._closing and not self._in_flight:
@@ -170,18 +195,36 @@ class Door:
             return PathUnknown()  # what a proxy in front would not take for the same path
         return None
 
-    async def _refuse(self, refusal: Refusal, note: Note, send: Send) -> None:
-        status, note.code, body = self._envelope(refusal)
+    def _place(self, scope: Scope) -> str:
+        """The peer's address; behind trusted proxies, the nearest address that is none of them."""
+        peer = str(scope["client"][0]) if scope.get("client") else ""
+        if not self._proxies:
+            return peer
+        told = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        hops = [hop.strip() for hop in b",".join(told).decode("latin-1").split(",")]
+        for hop in reversed([*hops, peer]):
+            try:
+                address = ipaddress.ip_address(hop)
+            except ValueError:
+                return peer  # nobody we trust wrote that
+            peer = str(address)
+            if not any(address in network for network in self._proxies):
+                break
+        return peer
+
+    async def _refuse(self, refusal: Refusal, path: str, note: Note, send: Send) -> None:
+        refused = self._envelope(refusal, path)
+        note.code = refused.code
         note.refusal = type(refusal).__name__
         headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
+            *refused.headers,
+            (b"content-length", str(len(refused.body)).encode()),
             (b"connection", b"close"),
         ]
         if refusal.retry_after is not None:
             headers.append((b"retry-after", str(refusal.retry_after).encode()))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+        await send({"type": "http.response.body", "body": refused.body})
 
     def _count(self, method: str, note: Note, milliseconds: float) -> None:
         self._metrics.answered(note.route, note.status, milliseconds)

@@ -32,6 +32,12 @@ class Metrics:
             ["refusal"],
             registry=self.registry,
         )
+        self.mail = Counter(
+            "nightlatch_mail",
+            "Letters that were sent, kept in the embedded mailbox, or given up",
+            ["result"],
+            registry=self.registry,
+        )
         self._known: dict[tuple[str, str], Summary] = {}
         self._known_refusals: dict[str, Counter] = {}
 

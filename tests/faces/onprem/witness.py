@@ -13,6 +13,7 @@ Rows = dict[str, dict[str, Any]]
 
 GUESS = frozenset(
     {"guess_ticket", "guess_run", "guess_paid", "guess_since", "guess_locked", "guess_forgiven"}
+    | {"guess_warned", "attacked_at", "wait_ends_at"}
     | {"numbers.audit_seq", "numbers.audit_head"}
 )
 """The columns that one compared PIN may change."""

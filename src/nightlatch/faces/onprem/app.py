@@ -1,6 +1,5 @@
 """The table of ``routes.py`` as a Falcon application."""
 
-import asyncio
 import base64
 import binascii
 import hmac
@@ -16,7 +15,6 @@ from falcon.asgi import Request, Response
 from nightlatch.domain.clients import FIRST_CLIENT, Role, Session
 from nightlatch.domain.errors import (
     AdminOnly,
-    BodyTooLarge,
     LoginRefused,
     MethodNotAllowed,
     NotServed,
@@ -26,7 +24,7 @@ from nightlatch.domain.errors import (
     RequestMalformed,
     TokenRefused,
 )
-from nightlatch.domain.limits import BODY_BYTES, BODY_SECONDS
+from nightlatch.faces.bodies import raw_body
 from nightlatch.faces.door import Note, note_of
 from nightlatch.faces.metrics import Metrics
 from nightlatch.faces.onprem.errors import ROWS, TITLES
@@ -77,8 +75,6 @@ class OnPremises:
         app.add_route("/openapi.json", self._resource({"GET": self._openapi}))
         app.add_route("/docs/errors/{code:int}", self._resource({"GET": self._error_page}))
         app.add_sink(self._refusing(PathUnknown()), "/")
-        app.add_error_handler(falcon.HTTPError, self._on_error)  # Falcon's own would win otherwise
-        app.add_error_handler(Exception, self._on_error)
 
     def _resource(self, responders: dict[str, Responder]) -> object:
         allowed = tuple(sorted(responders))
@@ -123,6 +119,7 @@ class OnPremises:
 
     async def _read(self, route: Route, req: Request, client: str, username: str) -> Call:
         """Everything a handler needs; in this order: who asks, their role, what was sent."""
+        world = self._world.seen_from(note_of(req.scope).place)
         session = None
         password = ""
         authorization = req.get_header("Authorization")
@@ -133,7 +130,7 @@ class OnPremises:
         query = _query(req, route)
         body = await _body(req) if req.method not in ("GET", "HEAD") else {}
         fields = read_fields(body, route.fields)
-        return Call(self._world, client, session, fields, username, password, query)
+        return Call(world, client, session, fields, username, password, query)
 
     async def _session(
         self, route: Route, client: str, authorization: str | None
@@ -172,9 +169,10 @@ class OnPremises:
         if isinstance(refusal, MethodNotAllowed):
             resp.set_header("Allow", ", ".join(refusal.allowed))
 
-    async def _on_error(
+    async def on_error(
         self, req: Request, resp: Response, error: Exception, _: dict[str, Any]
     ) -> None:
+        """Answer what Falcon refused, and what nobody expected."""
         note = note_of(req.scope)
         if isinstance(error, falcon.HTTPError):
             refusal: Refusal = RequestMalformed("it is not valid HTTP")
@@ -272,17 +270,4 @@ def _query(req: Request, route: Route) -> dict[str, str]:
 async def _body(req: Request) -> dict[str, Any]:
     if not req.content_length and "transfer-encoding" not in req.headers:
         return {}
-    note = note_of(req.scope)
-    if len(note.first_chunk) == req.content_length:  # most bodies come with the head
-        return read_body(note.first_chunk, req.content_type)
-    try:
-        raw = await asyncio.wait_for(req.stream.read(BODY_BYTES + 1), BODY_SECONDS)
-    except TimeoutError as error:
-        raise RequestMalformed("its body did not arrive in time") from error
-    except falcon.HTTPError as error:
-        raise RequestMalformed("its body is cut short") from error
-    if len(raw) > BODY_BYTES:
-        raise BodyTooLarge
-    if note.cut_short:
-        raise RequestMalformed("its body is cut short")
-    return read_body(raw, req.content_type)
+    return read_body(await raw_body(req), req.content_type)

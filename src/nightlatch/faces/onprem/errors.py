@@ -158,9 +158,15 @@ BUG: Final = _row(
 """For what should never happen."""
 
 ELSEWHERE: Final[frozenset[type[Refusal]]] = frozenset(
-    {e.ClientExists, e.NumberExists, e.NumberUnknown}
-)
-"""Refusals that no call of this face can meet; the command line words them."""
+    {
+        e.AppAlreadyOn, e.AppCodeRefused, e.CertificateNotReady, e.ClientExists, e.FormForged,
+        e.LastOwner, e.LinkRefused, e.MailEnded, e.MailUnknown, e.MemberExists, e.MemberUnknown,
+        e.NameWait, e.NoNameAsked, e.NumberExists, e.NumberUnknown, e.PinChangedMeanwhile,
+        e.PinUnchanged, e.PortfolioUnknown, e.RoleTooLow, e.SignInRefused, e.SignInWait,
+        e.SignedOut, e.TooManyMembers, e.TwoStepIsOff, e.TwoStepIsOn, e.WabaUnknown,
+    }
+)  # fmt: skip
+"""Refusals that no call of this face can meet; the Manager and the command line word them."""
 
 
 def row_of(refusal: Refusal) -> Row:
