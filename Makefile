@@ -3,8 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+AS_ROOT = $$([ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: run install dev test check torture bench docs lock clean
+.PHONY: run install dev test test-rules test-faces test-processes chromium check torture bench docs screenshots lock clean
 
 run: install  ## serve on http://127.0.0.1:9090, data in ./nightlatch-data
 	$(BIN)/nightlatch serve
@@ -13,13 +14,29 @@ install: $(VENV)/.installed  ## make .venv/bin/nightlatch
 
 dev: $(VENV)/.dev
 
-test: dev  ## everything: lint, types, contracts, tests, coverage
+test: dev chromium  ## everything: lint, types, contracts, tests, coverage
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/coverage run -m pytest
+	$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-rules test-faces test-processes
 	$(BIN)/coverage report
+
+test-rules:
+	$(BIN)/coverage run -m pytest tests/domain tests/usecases tests/contracts tests/adapters
+
+test-faces:
+	$(BIN)/pytest tests/faces tests/test_bootstrap.py tests/test_settings.py
+
+test-processes:
+	$(BIN)/pytest tests/faults tests/end_to_end tests/docs tests/test_browser.py
+
+chromium:  ## the browser that the tests of the Manager drive, from Debian when there is none yet
+	@command -v chromium >/dev/null || { $(AS_ROOT) apt-get update && \
+		$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; } || { \
+		echo "The tests drive the Manager's pages in Chromium, and there is none on the PATH." >&2; \
+		echo "Install it as root, then run make again:  apt-get install chromium" >&2; \
+		exit 1; }
 
 torture: dev  ## the long campaigns of tests/faults: 100 rounds of parallel guesses, 200 kills
 	NIGHTLATCH_ROUNDS=100 NIGHTLATCH_KILLS=200 $(BIN)/pytest -s tests/faults
@@ -30,6 +47,9 @@ bench: dev  ## every figure of benchmarks/results.md, as ratios
 docs: dev  ## write the pages of docs/reference that come from the code, and the picture
 	$(BIN)/python -m tests.docs.reference
 	$(BIN)/python -m tests.docs.picture
+
+screenshots: dev chromium  ## take the pictures of docs/manager from a staged server
+	$(BIN)/python -m tests.docs.screenshots
 
 lock: dev  ## renew the lock files; no address may get into them
 	$(BIN)/pip install --quiet uv

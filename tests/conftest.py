@@ -12,7 +12,9 @@ from nightlatch import logs
 from nightlatch.bootstrap import House
 from tests.town import Town, a_house, a_town
 
-pytest.register_assert_rewrite("tests.contracts.checks")  # before any test imports it
+pytest.register_assert_rewrite(  # before any test imports them
+    *(f"tests.contracts.{name}" for name in ("checks", "people", "letters", "lists"))
+)
 
 # The same examples in every run; for new ones: pytest --hypothesis-profile=default
 hypothesis.settings.register_profile(

@@ -99,7 +99,7 @@ def limits_page() -> str:
 def settings_page() -> str:
     rows = []
     for one in fields(Settings):
-        option = "" if one.name == "api_key" else _code("--" + one.name.replace("_", "-"))
+        option = "" if one.metadata["secret"] else _code("--" + one.name.replace("_", "-"))
         default = {False: "off", "": "none", None: "none"}.get(one.default, _code(one.default))
         if one.name == "hash_threads":
             default = _code(one.default)
@@ -483,11 +483,18 @@ EVENTS: Final[Mapping[Kind, tuple[str, str]]] = {
         "Another client held the number until then; it is disconnected.",
         "`from`",
     ),
-    Kind.NUMBER_RELEASED: ("The client that held the number registered another one.", ""),
+    Kind.NUMBER_RELEASED: (
+        "The client that held the number let go of it: it registered another one, or was made to.",
+        "`from`, when it was made to",
+    ),
     Kind.NUMBER_UNLOCKED: (
         "An operator ended the lock or the wait; the guess counter starts anew.",
         "",
     ),
+    Kind.NAME_ASKED: ("Another display name was asked for.", "`name`"),
+    Kind.NAME_APPROVED: ("The display name is good; a new certificate comes with it.", "`name`"),
+    Kind.NAME_DECLINED: ("The display name is not good; the one before stays.", "`name`"),
+    Kind.CERTIFICATE_RENEWED: ("A new certificate took the place of the one before.", ""),
     Kind.REGISTRATION_ACCEPTED: (
         "Certificate and PIN were right; one call of the registration budget is spent.",
         "`already_held`",
@@ -507,7 +514,15 @@ EVENTS: Final[Mapping[Kind, tuple[str, str]]] = {
         "`weak`: whether the PIN is a date or a pattern",
     ),
     Kind.TWO_STEP_CHANGED: ("Another PIN was set.", "`weak`"),
-    Kind.TWO_STEP_OFF: ("Two-step verification was turned off.", ""),
+    Kind.TWO_STEP_OFF: (
+        "Two-step verification was turned off.",
+        "`path`: `link`, when it was by the mailed link",
+    ),
+    Kind.TURN_OFF_ASKED: ("The link that turns two-step verification off was mailed.", ""),
+    Kind.TURN_OFF_REFUSED: (
+        "Somebody followed the number's link who may not; `by` is `member:` and their id.",
+        "",
+    ),
     Kind.SHARDS_SET: ("The client's shard count was set.", "`shards`"),
     Kind.CLIENT_ADDED: ("A client was added.", ""),
     Kind.USER_ADDED: ("A user was created.", "`username`"),
@@ -518,18 +533,44 @@ EVENTS: Final[Mapping[Kind, tuple[str, str]]] = {
     ),
     Kind.PASSWORD_RESET: ("An operator set a password back to the factory one.", "`username`"),
     Kind.LOGIN_WRONG: ("A login with a wrong password.", ""),
+    Kind.PORTFOLIO_CHANGED: (
+        "The portfolio got another name or e-mail address.",
+        "`name`, `address_changed`",
+    ),
+    Kind.WABA_ADDED: ("A WhatsApp account was added.", "`name`, `waba`"),
+    Kind.MEMBER_INVITED: ("Somebody was invited to become a member.", "`member`, `role`"),
+    Kind.MEMBER_JOINED: ("Somebody became a member.", "`role`"),
+    Kind.MEMBER_REMOVED: (
+        "A member was removed with all sessions, or an invitation withdrawn.",
+        "`member`; `invited`, when it was an invitation",
+    ),
+    Kind.MEMBER_ROLE: ("A member got another role.", "`member`, `role`"),
+    Kind.MEMBER_PASSWORD: ("A member's password was changed; other sessions end.", "`member`"),
+    Kind.MEMBER_RESET_ASKED: (
+        "A link that sets another password was mailed, or printed for an operator.",
+        "`member`, when it was printed",
+    ),
+    Kind.MEMBER_APP_ON: ("Signing in takes an authenticator app's code from now on.", ""),
+    Kind.MEMBER_APP_OFF: ("The password alone signs in from now on.", "`member`"),
+    Kind.MEMBER_RECOVERY: (
+        "A recovery code took the place of the authenticator's.",
+        "`left`: how many there are still",
+    ),
+    Kind.SIGNED_IN: ("A member signed in.", "`second_step`, when there was one"),
+    Kind.SIGN_IN_WRONG: ("A sign-in with a wrong password or a wrong code.", ""),
+    Kind.SESSIONS_ENDED: ("A member ended all other sessions.", ""),
 }
 
 
 def events_page() -> str:
     return page(
         "Events",
-        "The audit trail has one chain for each number and each client.\n"
-        "An event says what happened, when, by whom (`client/username`, or `operator` for the command line), "
-        "and sometimes a detail.\n"
+        "The audit trail has one chain for each number, each client and each portfolio.\n"
+        "An event says what happened, when, by whom (`client/username`, a member's e-mail address, or `operator` "
+        "for the command line), from which address, and sometimes a detail.\n"
         "No event holds a PIN, a code, a password or a token.\n"
         "Each bears a hash that is keyed with a secret of the key ring, over itself and the event before; "
-        "the hash of the last one is kept on the number's or the client's own row.\n"
+        "the hash of the last one is kept on the number's, the client's or the portfolio's own row.\n"
         "`nightlatch audit verify` checks every chain.",
         table(
             ("event", "what happened", "details"),

@@ -130,13 +130,13 @@ def served(
 
 
 def start_served(
-    data: Path, clock: ClockFile, *more: str | Path, port: int | None = None
+    data: Path, clock: ClockFile, *more: str | Path, port: int | None = None, **env: str
 ) -> Process:
     port = port or free_port()
     words: list[str | Path] = [
         "-m", "tests.faults.served", "--data", data, "--port", str(port), "--clock", clock.path,
     ]  # fmt: skip
-    return Process([*words, *more], port, data.parent)
+    return Process([*words, *more], port, data.parent, **env)
 
 
 @contextmanager

@@ -178,13 +178,13 @@ async def run(chosen: argparse.Namespace) -> None:
     from nightlatch import logs
     from nightlatch.adapters.hashing import CHEAP
     from nightlatch.bootstrap import open_house, serve, set_up
-    from nightlatch.settings import Settings
+    from nightlatch.settings import load
 
     logs.configure("json", "warning")
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    settings = Settings(data=chosen.data, port=chosen.port)
+    settings = load(data=chosen.data, port=chosen.port)
     clock = BROKEN_CLOCKS.get(chosen.broken) or house_clock(chosen.clock)
     async with open_house(settings, create=not chosen.share, clock=clock, cost=CHEAP) as house:
         if not chosen.share:

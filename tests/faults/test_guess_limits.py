@@ -124,7 +124,7 @@ class Siege:
     async def unlock(self) -> None:
         """The owner vouches between two rounds, as an operator would."""
         async with a_house(self.data) as house:
-            await numbers.unlock(house.world, E164)
+            await numbers.unlock(house.world, await numbers.find_number(house.world, E164))
 
     def stored(self) -> tuple[int, int, int]:
         """Guesses ever paid for by the counter, by the trail, and those written down as wrong."""
