@@ -18,6 +18,7 @@ from statistics import median
 from typing import Any
 
 import aiosqlite
+import crowd
 import stage
 import uvloop
 from rich.console import Console
@@ -296,12 +297,54 @@ def start(folder: stage.Folder) -> list[Row]:
     return [Row("start to first answer, s", "<= 1", f"{found:.2f}", figures, found <= 1)]
 
 
+# Pages
+
+
+def pages(folder: stage.Folder) -> list[Row]:
+    """Pages of the Manager with 100,000 numbers in the account, against the same with 100."""
+    count = 60
+    crowds = [
+        asyncio.run(crowd.gather(folder.path.parent / str(size), size)) for size in (100, 100_000)
+    ]
+    kinds = list(crowds[0].pages())
+    took: dict[tuple[int, str], list[float]] = {
+        (one.count, kind): [] for one in crowds for kind in kinds
+    }
+    load = stage.Load()
+    with (
+        stage.nightlatch(crowds[0].path) as small,
+        stage.nightlatch(crowds[1].path) as large,
+    ):
+        sides = list(zip((small, large), crowds, strict=True))
+        for n in range(ROUNDS + 1):
+            for kind in kinds:
+                for server, one in sides:
+                    result = load.play(server, [one.pages()[kind]], count, connections=1)
+                    if n:  # the first round is not counted
+                        _expect(result, "200")
+                        took[one.count, kind].append(1_000 / result["per_second"])
+    load.close()
+    rows = []
+    for kind in kinds:
+        searched = kind.startswith("search")  # what it finds differs, so a full page is the measure
+        ours, theirs = took[100_000, kind], took[100, "numbers" if searched else kind]
+        ratios = _ratios(ours, theirs)
+        found = median(ratios)
+        figures = f"{median(ours):.1f} ms against {median(theirs):.1f} ms"
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)} rounds"
+        of = "of the numbers page with 100" if searched else "of the one with 100"
+        what = f"page with 100,000 numbers, {of}: {kind}"
+        rows.append(Row(what, "<= 1.5", f"{found:.2f}", f"{figures}; {spread}", found <= 1.5))
+    return rows
+
+
 PARTS: dict[str, Callable[[stage.Folder], list[Row]]] = {
     "pins": pins,
     "answers": answers,
     "writers": writers,
     "memory": memory,
     "start": start,
+    "pages": pages,
 }
 
 

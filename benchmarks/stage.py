@@ -87,7 +87,9 @@ async def prepare(path: Path) -> Folder:
             e164 = f"+1{_FIRST + n}"
             waba = await house.first_waba()
             number = await numbers.add_number(house.world, waba, e164, "1", "Lucky Shrub")
-            certificates[number.national] = await numbers.certificate(house.world, e164)
+            certificates[number.national] = numbers.certificate(
+                house.world, await numbers.find_number(house.world, e164)
+            )
             guesses = Guesses()
             if n >= OPEN + WAITING:
                 guesses = Guesses(ticket=GUESS_LOCK, run=GUESS_LOCK, locked=True)
