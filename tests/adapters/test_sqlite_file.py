@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from nightlatch.adapters.sqlite import SqliteStore, StoreRefused
+from nightlatch.adapters.sqlite import SqliteStore, StoreRefused, rows
 from nightlatch.adapters.sqlite.schema import migrate, migrations
 from nightlatch.adapters.sqlite.writer import connect
 from nightlatch.domain.audit import Event, Kind
+from nightlatch.domain.guesses import Guesses, Paid
 from nightlatch.domain.numbers import Decision
+from nightlatch.domain.overview import Show
 from tests.contracts.checks import assert_chains_hold, count_one, ticket, trail
-from tests.contracts.makers import AUDIT_KEY, NUMBER_ID, ROOT, MakeSqlite
+from tests.contracts.makers import AUDIT_KEY, NUMBER_ID, ROOT, WABA, MakeSqlite, a_number
 from tests.people import NOON
 
 OPEN = (
@@ -251,3 +253,37 @@ async def test_a_row_that_points_nowhere_is_found_and_a_good_file_has_no_fault(
 
     assert good == []
     assert store.faults() == ["a row of numbers points nowhere"]
+
+
+async def test_a_file_from_before_the_manager_is_counted_and_found_once_it_is_opened(
+    tmp_path: Path,
+):
+    path = tmp_path / "store.db"
+    old = sqlite3.connect(path, isolation_level=None)
+    for statement in migrations()[0].split(";\n"):
+        old.execute(statement)
+    old.execute("PRAGMA user_version = 1")
+    old.execute("INSERT INTO portfolios (id, name, email) VALUES ('2', 'P', 'p@shop.example')")
+    old.execute(
+        "INSERT INTO wabas (id, portfolio, name, network) VALUES (?, '2', 'A', 'local')", (WABA,)
+    )
+    for number in (a_number(), a_number(2, guesses=Guesses(3, 3, 0, (Paid(3, NOON),)))):
+        known = {row[1] for row in old.execute("PRAGMA table_info(numbers)")}
+        row = dict(zip(rows.NUMBER_COLUMNS, rows.number_to_row(number), strict=True))
+        row = {name: value for name, value in row.items() if name in known}
+        row |= {"audit_seq": 0, "audit_head": bytes(32)}
+        marks = ", ".join("?" * len(row))
+        old.execute(f"INSERT INTO numbers ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
+    old.close()
+
+    store = SqliteStore(path, AUDIT_KEY)
+    try:
+        found = await store.list_numbers(WABA, Show.ALL, "5560002", NOON, None, 10)
+        attacked = await store.list_numbers(WABA, Show.ATTACKED, "", NOON, None, 10)
+        tally = await store.tally(WABA, NOON)
+    finally:
+        store.close()
+
+    assert [line.number.id for line in found.lines] == [a_number(2).id]
+    assert [line.number.id for line in attacked.lines] == [a_number(2).id]
+    assert (tally.numbers, tally.attacked) == (2, 1)
