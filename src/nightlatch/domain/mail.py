@@ -103,9 +103,7 @@ class Posted:
         """
         if self.state is not MailState.WAITING:
             return self
-        pause = MAIL_UNREACHED_PAUSE
-        if reached or self.attempts < len(MAIL_PAUSES):
-            pause = MAIL_PAUSES[min(max(self.attempts, 1), len(MAIL_PAUSES)) - 1]
+        pause = MAIL_PAUSES[min(max(self.attempts, 1), len(MAIL_PAUSES)) - 1]
         if not reached:
             pause = min(pause, MAIL_UNREACHED_PAUSE)
         due = now + pause

@@ -1,16 +1,15 @@
 """Letters on their way, and the embedded mailbox."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from nightlatch.domain.errors import MailUnknown
 from nightlatch.domain.limits import MAIL_SECONDS
 from nightlatch.domain.mail import MailState, Posted
 from nightlatch.domain.portfolios import PLACEHOLDER
 from nightlatch.ports import (
-    MailChange,
     MailPutOff,
     MailRefused,
     MailSender,
@@ -19,6 +18,7 @@ from nightlatch.ports import (
     bound_to,
 )
 
+Outcome = Callable[[Posted, datetime], Posted]
 _LEASE = timedelta(seconds=60)
 _AT_ONCE = 20
 
@@ -44,35 +44,32 @@ async def deliver(world: World, sender: MailSender) -> Delivered:
 
 
 async def _send(world: World, sender: MailSender, posted: Posted) -> MailState:
-    change = await _try(world, sender, posted)
-    return (await world.store.update_mail(posted.key, change)).state
+    outcome = await _try(world, sender, posted)
+    now = world.clock.now()
+    return (await world.store.update_mail(posted.key, lambda p: outcome(p, now))).state
 
 
-async def _try(world: World, sender: MailSender, posted: Posted) -> MailChange:
+async def _try(world: World, sender: MailSender, posted: Posted) -> Outcome:
     """Send once; what is to be written down about it."""
     if posted.is_dead(world.clock.now()):
-        now = world.clock.now()
-        return lambda p: p.failed("its link died before it could be sent", now)
+        return lambda p, now: p.failed("its link died before it could be sent", now)
     if sender.keeps:  # it is written when somebody reads it
-        now = world.clock.now()
-        return lambda p: p.kept(now)
+        return Posted.kept
     if posted.address == PLACEHOLDER:
-        now = world.clock.now()
-        return lambda p: p.failed("the portfolio has no address yet", now)
+        return lambda p, now: p.failed("the portfolio has no address yet", now)
     try:
         async with asyncio.timeout(MAIL_SECONDS):
             await sender.send(posted, _written(world, posted))
     except MailRefused as refused:
-        fault, now = str(refused), world.clock.now()
-        return lambda p: p.failed(fault, now)
+        fault = str(refused)
+        return lambda p, now: p.failed(fault, now)
     except MailPutOff as put_off:
-        fault, now = str(put_off), world.clock.now()
-        return lambda p: p.put_off(fault, now, reached=True)
+        fault = str(put_off)
+        return lambda p, now: p.put_off(fault, now, reached=True)
     except Exception as error:  # noqa: BLE001 - a sender may fail in any way; the letter stays
-        fault, now = f"not reached: {type(error).__name__}", world.clock.now()
-        return lambda p: p.put_off(fault, now, reached=False)
-    now = world.clock.now()
-    return lambda p: p.delivered(now)
+        fault = f"not reached: {type(error).__name__}"
+        return lambda p, now: p.put_off(fault, now, reached=False)
+    return Posted.delivered
 
 
 def read(world: World, posted: Posted) -> Rendered:

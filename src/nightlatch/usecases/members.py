@@ -32,6 +32,7 @@ from nightlatch.usecases.signing_in import (
     SignedIn,
     confirm_password,
     hash_recovery,
+    in_one_piece,
     new_session,
 )
 
@@ -343,7 +344,7 @@ async def turn_app_on(
     """
     key, blob = _opened(world, member, sealed)
     now = world.clock.now()
-    step = world.one_time_codes.step_of(key, code, now)
+    step = world.one_time_codes.step_of(key, in_one_piece(code), now)
     if step is None:
         raise AppCodeRefused
     await confirm_password(world, member, password)

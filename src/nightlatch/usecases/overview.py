@@ -86,9 +86,17 @@ async def all_numbers(
     world: World, member: Member, waba: str, show: Show, text: str
 ) -> AsyncIterator[NumberLine]:
     """Every number of a list, for an export. Raises WabaUnknown."""
+    await find_waba(world, member, waba)
+    async for line in every_number(world, waba, show, text):
+        yield line
+
+
+async def every_number(world: World, waba: str, show: Show, text: str) -> AsyncIterator[NumberLine]:
+    """``all_numbers`` of any portfolio's account, for the command line."""
     after: str | None = None
     while True:
-        page = await numbers(world, member, waba, show, text, after, _EXPORT_PAGE)
+        now = world.clock.now()
+        page = await world.store.list_numbers(waba, show, text, now, after, _EXPORT_PAGE)
         for line in page.lines:
             yield line
         after = page.next

@@ -68,7 +68,7 @@ async def enter_app_code(world: World, half: MemberSession, code: str, agent: st
     member = found[1]
     if member.app is None:
         raise SignedOut
-    code = code.replace(" ", "")
+    code = in_one_piece(code)
     await _pay(world, "app-code", _by_now(member))
     now = world.clock.now()
     begun = new_session(world, member, agent, whole=True)
@@ -181,6 +181,11 @@ def new_session(world: World, member: Member, agent: str, *, whole: bool) -> Sig
         place=world.place,
     )
     return SignedIn(token, session)
+
+
+def in_one_piece(code: str) -> str:
+    """Without the space that apps show in the middle of a code."""
+    return "".join(code.split())
 
 
 def is_app_code(code: str) -> bool:

@@ -20,11 +20,11 @@ from nightlatch.faces.exports import Format
 from nightlatch.faces.spelling import spell_whole
 from nightlatch.ports import NumberLine, World
 from nightlatch.usecases import numbers
+from nightlatch.usecases.overview import every_number
 from nightlatch.usecases.portfolios import known_waba
 
 _LAST = 20
 """Events that ``show`` shows."""
-_PAGE = 500
 _AT_ONCE = 50
 _FAULTS_SHOWN = 10
 
@@ -80,15 +80,8 @@ async def _lines(
 ) -> AsyncIterator[NumberLine]:
     """The numbers of one account or of all, account by account."""
     for account in await _accounts(world, waba):
-        after: str | None = None
-        while True:
-            now = world.clock.now()
-            page = await world.store.list_numbers(account, show, text, now, after, _PAGE)
-            for line in page.lines:
-                yield line
-            after = page.next
-            if after is None:
-                break
+        async for line in every_number(world, account, show, text):
+            yield line
 
 
 async def _accounts(world: World, waba: str | None) -> list[str]:

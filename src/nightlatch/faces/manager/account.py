@@ -56,7 +56,7 @@ async def turn_app_on(call: Call) -> Answer:
         call.member,
         call.session,
         call.form["sealed"],
-        "".join(call.form["code"].split()),
+        call.form["code"],
         call.form["password"],
     )
     return Page("account_codes.html", {"here": "account", "codes": codes})

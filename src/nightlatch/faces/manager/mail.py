@@ -1,6 +1,5 @@
 """The mailbox: letters on their way, kept, sent and failed."""
 
-from dataclasses import replace
 from typing import Final
 
 from nightlatch.domain.mail import Letter, MailState
@@ -45,15 +44,9 @@ async def listed(call: Call) -> Answer:
 
 
 async def show(call: Call) -> Answer:
-    """One letter as its reader sees it. Raises MailUnknown.
-
-    The link is shown only where this mailbox is the mailbox: otherwise whoever
-    has a session here would also have what is mailed, and the mail would
-    protect nothing.
-    """
+    """One letter as its reader sees it. Raises MailUnknown."""
     posted = await mail.find(call.world, call.path["key"], call.member.portfolio)
-    ours = call.settings.keeps_mail or posted.state is MailState.KEPT
-    letter = mail.read(call.world, posted if ours else replace(posted, sealed=None))
+    letter = mail.read(call.world, posted)
     now = call.world.clock.now()
     return Page(
         "mail_letter.html",
@@ -61,8 +54,8 @@ async def show(call: Call) -> Answer:
             "here": "mail",
             "posted": posted,
             "letter": letter,
-            "link": letter.link if letter.link and ours else None,
-            "withheld": posted.sealed is not None and not ours,
+            "link": letter.link,
+            "withheld": posted.sealed is not None and posted.state is not MailState.KEPT,
             "titles": _TITLES,
             "states": _STATES,
             "keeps": call.settings.keeps_mail,

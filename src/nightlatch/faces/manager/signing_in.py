@@ -10,7 +10,7 @@ from nightlatch.domain.portfolios import read_title
 from nightlatch.faces.manager.forms import read_next
 from nightlatch.faces.manager.wire import PREFIX, Answer, Call, Page, Redirect
 from nightlatch.faces.spelling import spell_email
-from nightlatch.usecases import members, signing_in
+from nightlatch.usecases import members, portfolios, signing_in
 
 _SIGN_IN = PREFIX + "/sign-in"
 _CODE = _SIGN_IN + "/code"
@@ -39,8 +39,7 @@ async def code_form(call: Call) -> Answer:
 
 async def enter_code(call: Call) -> Answer:
     """Raises SignInRefused, SignInWait, SignedOut."""
-    code = "".join(call.form["code"].split())  # apps show it in two groups
-    begun = await signing_in.enter_app_code(call.world, call.session, code, call.agent)
+    begun = await signing_in.enter_app_code(call.world, call.session, call.form["code"], call.agent)
     return Redirect(_next(call) or PREFIX, token=begun.token)
 
 
@@ -56,9 +55,10 @@ async def welcome_form(call: Call) -> Answer:
     invited = await members.invitation(call.world, call.path["token"])
     if invited.email:
         raise LinkRefused
-    portfolio = await call.world.store.portfolio(invited.portfolio)
-    name = "" if portfolio is None else portfolio.name
-    return Page("welcome.html", {"portfolio_name": name, "length": MEMBER_PASSWORD_LENGTH})
+    portfolio = await portfolios.find_portfolio(call.world, invited.portfolio)
+    return Page(
+        "welcome.html", {"portfolio_name": portfolio.name, "length": MEMBER_PASSWORD_LENGTH}
+    )
 
 
 async def welcome(call: Call) -> Answer:
@@ -84,11 +84,10 @@ async def join_form(call: Call) -> Answer:
     invited = await members.invitation(call.world, call.path["token"])
     if not invited.email:
         raise LinkRefused
-    portfolio = await call.world.store.portfolio(invited.portfolio)
-    name = "" if portfolio is None else portfolio.name
+    portfolio = await portfolios.find_portfolio(call.world, invited.portfolio)
     return Page(
         "join.html",
-        {"invited": invited, "portfolio_name": name, "length": MEMBER_PASSWORD_LENGTH},
+        {"invited": invited, "portfolio_name": portfolio.name, "length": MEMBER_PASSWORD_LENGTH},
     )
 
 
