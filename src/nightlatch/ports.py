@@ -4,7 +4,7 @@ Every time is an aware UTC ``datetime`` with microseconds and is always passed
 in: no implementation reads a clock of its own, except ``Clock``.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -499,7 +499,9 @@ class Store(Protocol):
         """The latest time anything stored is known to have happened."""
 
 
-Decided = TypeVar("Decided", Decision, MemberDecision, PortfolioDecision, UserDecision)
+Kept = TypeVar("Kept", Number, Member, Portfolio)
+Posting = TypeVar("Posting", Decision, MemberDecision, PortfolioDecision)
+"""A decision that may post letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -530,15 +532,14 @@ class World:
         """An event that knows where the request came from."""
         return Event(kind, by, at, tuple(details.items()), self.place)
 
-    def placed(self, decision: Decided) -> Decided:
+    def placed(self, decision: Posting) -> Posting:
         """*decision* with events and letters that know where the request came from."""
         if not self.place:
             return decision
-        events = tuple(replace(event, place=self.place) for event in decision.events)
-        if isinstance(decision, UserDecision):
-            return replace(decision, events=events)
         return replace(
-            decision, events=events, mails=tuple(self.placed_mail(mail) for mail in decision.mails)
+            decision,
+            events=tuple(replace(event, place=self.place) for event in decision.events),
+            mails=tuple(self.placed_mail(mail) for mail in decision.mails),
         )
 
     def placed_mail(self, mail: Mail) -> Mail:
@@ -547,17 +548,38 @@ class World:
         return replace(mail, facts=(*mail.facts, ("place", self.place)))
 
     async def update(self, id: str, change: Change) -> Number:
-        """``store.update``, with the place; says so when letters were posted."""
+        """``store.update``, with the place; says so when letters were posted. So the others."""
+        return await self._telling(lambda placed: self.store.update(id, placed), change)
+
+    async def take_over(self, id: str, client: str, change: Change, release: Change) -> Number:
+        return await self._telling(
+            lambda placed: self.store.take_over(
+                id, client, placed, lambda other: self.placed(release(other))
+            ),
+            change,
+        )
+
+    async def update_member(self, id: str, change: MemberChange) -> Member:
+        return await self._telling(lambda placed: self.store.update_member(id, placed), change)
+
+    async def update_portfolio(self, id: str, change: PortfolioChange) -> Portfolio:
+        return await self._telling(lambda placed: self.store.update_portfolio(id, placed), change)
+
+    async def _telling(
+        self,
+        keep: Callable[[Callable[[Kept], Posting]], Awaitable[Kept]],
+        change: Callable[[Kept], Posting],
+    ) -> Kept:
         posted = False
 
-        def placed(number: Number) -> Decision:
+        def placed(before: Kept) -> Posting:
             nonlocal posted
-            decision = self.placed(change(number))
+            decision = self.placed(change(before))
             posted = bool(decision.mails)
             return decision
 
         try:
-            return await self.store.update(id, placed)
+            return await keep(placed)
         finally:
             if posted:
                 self.nudge()

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from nightlatch.domain import members, portfolios
@@ -73,7 +73,7 @@ async def invite(world: World, member: Member, email: str, role: MemberRole) -> 
     open_, event, mail = members.invitation(
         hash_token(token), sealed, (portfolio.id, portfolio.name), role, address, member, now
     )
-    placed = world.event(event.kind, event.by, event.at, **dict(event.details))
+    placed = replace(event, place=world.place)
     await world.store.invite(open_, (placed,), (world.placed_mail(mail),))
     world.nudge()
 
@@ -195,9 +195,7 @@ async def change_role(world: World, member: Member, id: str, role: MemberRole) -
     member.refuse_below(MemberRole.OWNER)
     other = await colleague(world, member, id)
     now = world.clock.now()
-    await world.store.update_member(
-        other.id, lambda m: world.placed(members.change_role(m, role, member.email, now))
-    )
+    await world.update_member(other.id, lambda m: members.change_role(m, role, member.email, now))
 
 
 async def remove(world: World, member: Member, id: str) -> None:
@@ -231,9 +229,9 @@ async def change_password(
     def change(m: Member) -> MemberDecision:
         if m.version != version:
             raise SignInRefused  # changed by somebody else while this ran
-        return world.placed(members.with_password(m, verifier, m.email, now, keep=session.hash))
+        return members.with_password(m, verifier, m.email, now, keep=session.hash)
 
-    await world.store.update_member(member.id, change)
+    await world.update_member(member.id, change)
 
 
 async def ask_reset(world: World, email: str) -> None:
@@ -246,10 +244,9 @@ async def ask_reset(world: World, email: str) -> None:
         nobody = world.keys.keyed_hash("reset", b"")
         await world.store.update_sign_ins(nobody, lambda _: SignIns(1, now))  # as durable as below
         return
-    await world.store.update_member(
-        member.id, lambda m: world.placed(members.ask_reset(m, hash_token(token), sealed, now))
+    await world.update_member(
+        member.id, lambda m: members.ask_reset(m, hash_token(token), sealed, now)
     )
-    world.nudge()
 
 
 async def reset_token(world: World, email: str) -> str:
@@ -259,7 +256,7 @@ async def reset_token(world: World, email: str) -> str:
         raise MemberUnknown
     token, now = world.chance.token(_LINK_BYTES), world.clock.now()
     event = world.event(Kind.MEMBER_RESET_ASKED, OPERATOR, now, member=email)
-    await world.store.update_member(
+    await world.update_member(
         member.id,
         lambda m: MemberDecision(members.with_reset(m, hash_token(token), now), (event,)),
     )
@@ -294,10 +291,10 @@ async def follow_reset(world: World, link: str, password: str, agent: str) -> Si
 
     def change(m: Member) -> MemberDecision:
         decision = members.follow_reset(m, token_hash, verifier, now)
-        return world.placed(members.and_sign_in(decision, begun.session, now))
+        return members.and_sign_in(decision, begun.session, now)
 
     try:
-        await world.store.update_member(member.id, change)
+        await world.update_member(member.id, change)
     except MemberUnknown as gone:
         raise LinkRefused from gone
     return begun
@@ -350,9 +347,7 @@ async def turn_app_on(
     await confirm_password(world, member, password)
     codes = [_recovery_code(world) for _ in range(RECOVERY_CODES)]
     app = App(blob, step, tuple(hash_recovery(world, member.id, code) for code in codes))
-    await world.store.update_member(
-        member.id, lambda m: world.placed(members.turn_app_on(m, app, session.hash, now))
-    )
+    await world.update_member(member.id, lambda m: members.turn_app_on(m, app, session.hash, now))
     return codes
 
 
@@ -360,9 +355,7 @@ async def turn_app_off(world: World, member: Member, password: str) -> None:
     """The password alone signs in. Raises SignInRefused, SignInWait."""
     await confirm_password(world, member, password)
     now = world.clock.now()
-    await world.store.update_member(
-        member.id, lambda m: world.placed(members.turn_app_off(m, m.email, now))
-    )
+    await world.update_member(member.id, lambda m: members.turn_app_off(m, m.email, now))
 
 
 async def drop_app(world: World, email: str) -> None:
@@ -375,7 +368,7 @@ async def drop_app(world: World, email: str) -> None:
     if member is None:
         raise MemberUnknown
     now = world.clock.now()
-    await world.store.update_member(member.id, lambda m: members.turn_app_off(m, OPERATOR, now))
+    await world.update_member(member.id, lambda m: members.turn_app_off(m, OPERATOR, now))
 
 
 def _shown(world: World, member: Member, key: bytes, sealed: bytes) -> NewApp:

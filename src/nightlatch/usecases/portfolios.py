@@ -37,11 +37,9 @@ async def change_portfolio(
     """Another name or address. Raises PortfolioUnknown, ParameterInvalid."""
     name, email = portfolios.read_title(name), portfolios.read_email(email)
     now = world.clock.now()
-    changed = await world.store.update_portfolio(
-        portfolio, lambda p: world.placed(portfolios.change(p, name, email, by, now))
+    return await world.update_portfolio(
+        portfolio, lambda p: portfolios.change(p, name, email, by, now)
     )
-    world.nudge()
-    return changed
 
 
 async def change_by_member(

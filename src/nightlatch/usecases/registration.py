@@ -68,13 +68,11 @@ async def enter_code(world: World, user: User, code: str) -> None:
     session = number.pending.session
     code_hash = _hash_code(world, session, code)
     now = world.clock.now()
-    await world.store.take_over(
+    await world.take_over(
         number.id,
         user.client,
-        lambda n: world.placed(
-            registration.enter_code(n, user.client, session, code_hash, user.full_name, now)
-        ),
-        lambda other: world.placed(registration.release(other, user.full_name, now)),
+        lambda n: registration.enter_code(n, user.client, session, code_hash, user.full_name, now),
+        lambda other: registration.release(other, user.full_name, now),
     )
 
 

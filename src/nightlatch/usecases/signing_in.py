@@ -141,7 +141,7 @@ async def end_session(world: World, member: Member, reference: str) -> None:
 async def end_other_sessions(world: World, member: Member, keep: bytes) -> None:
     """End every session of the member but *keep*."""
     event = world.event(Kind.SESSIONS_ENDED, member.email, world.clock.now())
-    await world.store.update_member(
+    await world.update_member(
         member.id, lambda m: MemberDecision(m, (event,), end_sessions=True, keep=keep)
     )
 
@@ -228,6 +228,6 @@ async def _tell_wrong(world: World, member: Member) -> None:
 async def _update(world: World, member: Member, change: MemberChange) -> Member:
     """As the store's, for somebody who is signing in."""
     try:
-        return await world.store.update_member(member.id, lambda m: world.placed(change(m)))
+        return await world.update_member(member.id, change)
     except MemberUnknown as gone:  # removed while this ran
         raise SignInRefused from gone
