@@ -267,3 +267,32 @@ async def test_a_verifier_of_the_wrong_length_is_refused(
             await place.matches(keys.seal(plain, OWNERS), OWNER.pin, OWNERS)
 
     assert pool.computed == 0
+
+
+@pytest.mark.parametrize("many", [1, 2, 3, 4, 5, 9, 33])
+async def test_however_many_wait_each_is_told_their_own_result(keys: KeyRing, many: int):
+    pool = Argon2Pool(keys, CHEAP, threads=2, places=many)
+
+    async def check(n: int) -> bool:
+        async with pool.place() as place:
+            verifier = await place.make(f"{n:06}", OWNERS)
+            return await place.matches(verifier, f"{n:06}" if n % 2 else OWNER.pin, OWNERS)
+
+    told = await asyncio.wait_for(asyncio.gather(*map(check, range(many))), 30)
+
+    pool.close()
+    assert told == [bool(n % 2) for n in range(many)]
+
+
+async def test_who_waits_when_the_pool_closes_is_told(keys: KeyRing):
+    pool = Argon2Pool(keys, CHEAP, threads=1, places=3)
+
+    async def make() -> bytes:
+        async with pool.place() as place:
+            return await place.make(OWNER.pin, OWNERS)
+
+    waiting = [asyncio.create_task(make()) for _ in range(3)]
+    await asyncio.sleep(0)
+    await asyncio.to_thread(pool.close)
+
+    assert len(set(await asyncio.wait_for(asyncio.gather(*waiting), 30))) == 3

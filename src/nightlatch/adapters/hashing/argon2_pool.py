@@ -34,6 +34,7 @@ _MOST_MEMORY = 65_536  # KiB; stored parameters beyond these bounds are not beli
 _MOST_PASSES = 10
 _MOST_LANES = 4
 _NICER = 10
+_TOLD_TOGETHER: Final = 4
 _IDLE = 1.0  # seconds without work after which memory is given back
 
 
@@ -63,6 +64,8 @@ class Argon2Pool:
         self.threads = threads or os.cpu_count() or 1
         self._free = places or self.threads * HASH_PLACES
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._finished: list[Callable[[], None]] = []
+        self._telling = threading.Lock()
         self._crew = [
             threading.Thread(target=self._run, name=f"argon2-{n}", daemon=True)
             for n in range(self.threads)
@@ -114,9 +117,10 @@ class Argon2Pool:
                     secret.encode(), salt, cost.passes, cost.memory, cost.lanes, _HASH, Type.ID
                 )
             except Exception as error:  # noqa: BLE001 - handed to whoever waits
-                _tell(loop, done, partial(done.set_exception, error))
+                settle = partial(done.set_exception, error)
             else:
-                _tell(loop, done, partial(done.set_result, value))
+                settle = partial(done.set_result, value)
+            self._finished.append(partial(_tell, loop, done, settle))
 
         self._work.put(work)
         self.computed += 1
@@ -127,6 +131,22 @@ class Argon2Pool:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICER)
         while (work := self._next()) is not None:
             work()
+            self._tell_finished()
+        self._tell_finished()
+
+    def _tell_finished(self) -> None:
+        """Tell who waits, some at a time while others still queue.
+
+        Each hash sweeps the processor's caches, so waking the loop and the
+        writer for one answer costs nearly as much as for several. Whoever takes
+        what is left in the queue asks again, so nobody is forgotten.
+        """
+        with self._telling:
+            if len(self._finished) < _TOLD_TOGETHER and not self._work.empty():
+                return
+            finished, self._finished = self._finished, []
+        for tell in finished:
+            tell()
 
     def _next(self) -> Callable[[], None] | None:
         try:
