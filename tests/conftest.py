@@ -13,7 +13,10 @@ from nightlatch.bootstrap import House
 from tests.town import Town, a_house, a_town
 
 pytest.register_assert_rewrite(  # before any test imports them
-    *(f"tests.contracts.{name}" for name in ("checks", "people", "letters", "lists"))
+    *(
+        f"tests.contracts.{name}"
+        for name in ("checks", "people", "letters", "lists", "access", "webhooks")
+    )
 )
 
 # The same examples in every run; for new ones: pytest --hypothesis-profile=default

@@ -4,14 +4,24 @@ Every time is an aware UTC ``datetime`` with microseconds and is always passed
 in: no implementation reads a clock of its own, except ``Clock``.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Protocol, TypeVar
 
+from nightlatch.domain.access import (
+    AccessToken,
+    AppDecision,
+    GraphApp,
+    Subscription,
+    SystemUser,
+    SystemUserDecision,
+)
 from nightlatch.domain.audit import Event, Kind, Link
 from nightlatch.domain.clients import Client, Session, User, UserDecision
+from nightlatch.domain.cloud import Quirks
 from nightlatch.domain.mail import Mail, Posted
 from nightlatch.domain.members import (
     Invitation,
@@ -23,6 +33,8 @@ from nightlatch.domain.members import (
 from nightlatch.domain.numbers import CodeMessage, Decision, Number
 from nightlatch.domain.overview import Show, Tally
 from nightlatch.domain.portfolios import Portfolio, PortfolioDecision, Waba
+from nightlatch.domain.profiles import Profile
+from nightlatch.domain.webhooks import Delivery, Receiver
 
 Change = Callable[[Number], Decision]
 UserChange = Callable[[User], UserDecision]
@@ -30,6 +42,10 @@ MemberChange = Callable[[Member], MemberDecision]
 PortfolioChange = Callable[[Portfolio], PortfolioDecision]
 MailChange = Callable[[Posted], Posted]
 SignInsChange = Callable[[SignIns], SignIns]
+AppChange = Callable[[GraphApp], AppDecision]
+SystemUserChange = Callable[[SystemUser], SystemUserDecision]
+ProfileChange = Callable[[Profile], Profile]
+DeliveryChange = Callable[[Delivery], Delivery]
 
 
 class Clock(Protocol):
@@ -170,6 +186,31 @@ class MailSender(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a receiver of webhooks answered."""
+
+    status: int
+    body: bytes
+    """The beginning of it."""
+
+
+class Receivers(Protocol):
+    """Reaches the receivers of webhooks."""
+
+    async def challenge(self, url: str, query: Mapping[str, str]) -> Answered:
+        """GET *url* with *query* added to its own; at most HOOK_ANSWER bytes come back.
+
+        Raises:
+            CallbackRefused: the address must not be used: plain http, or not public.
+            Exception: any other; nothing answered in HOOK_SECONDS.
+        """
+
+    async def post(self, url: str, body: bytes, signature: str) -> Answered:
+        """POST the JSON in *body*, whose bytes are what *signature* is over. No redirect is
+        followed. Raises as ``challenge``."""
+
+
 class OneTimeCodes(Protocol):
     """Codes of authenticator apps (RFC 6238: SHA-1, 30 s, six digits)."""
 
@@ -222,7 +263,7 @@ class SealedValue:
     """A stored value that only the key ring opens, bound to ``kind|v1|owner``."""
 
     kind: str
-    """``pin``, ``password``, ``code``, ``member``, ``app`` or ``mail``."""
+    """``pin``, ``password``, ``code``, ``member``, ``app``, ``mail`` or ``graph-app``."""
     owner: str
     place: str
     """Where it is stored; opaque."""
@@ -236,7 +277,7 @@ class SealedValue:
 def bound_to(kind: str, owner: str) -> str:
     """What a value is sealed for: a PIN or a code for its number's id, a password for
     ``client/username``, a member's password or app for the member's id, a mailed token for
-    what its letter is ``about``."""
+    what its letter is ``about``, a Graph app's secret for the app's id."""
     return f"{kind}|v1|{owner}"
 
 
@@ -307,6 +348,25 @@ class Store(Protocol):
     async def take_over(self, id: str, client: str, change: Change, release: Change) -> Number:
         """``update``; and unless the decision carried a refusal, *client* now points to this
         number, and *release* is applied to any other number it held. One step."""
+
+    async def onboarded(
+        self,
+        waba: str,
+        after: tuple[datetime | None, str] | None,
+        limit: int,
+        *,
+        newest_first: bool,
+    ) -> Sequence[Number]:
+        """Numbers of one account by when they were registered, those never registered as the
+        oldest, then by id; those behind *after*, which is one such time and id."""
+
+    async def profile(self, number: str) -> Profile:
+        """The number's business profile; an empty one until it is changed."""
+
+    async def update_profile(
+        self, number: str, change: ProfileChange, events: Sequence[Event]
+    ) -> Profile:
+        """As ``update``, for a profile. Raises NumberUnknown."""
 
     # Clients, users, tokens
     async def client(self, name: str) -> Client | None: ...
@@ -430,6 +490,91 @@ class Store(Protocol):
     async def update_sign_ins(self, key: bytes, change: SignInsChange) -> SignIns:
         """As ``update``, for the wrong sign-ins of an address; *key* is its keyed hash."""
 
+    # Apps, system users, access tokens; their events are the portfolio's
+    async def app(self, id: str) -> GraphApp | None: ...
+
+    async def apps(self, portfolio: str) -> Sequence[GraphApp]:
+        """By when they were added."""
+
+    async def add_app(self, app: GraphApp, events: Sequence[Event]) -> None:
+        """Raises PortfolioUnknown, TooManyApps."""
+
+    async def update_app(self, id: str, change: AppChange) -> GraphApp:
+        """As ``update``, for an app. Raises AppUnknown."""
+
+    async def remove_app(self, id: str, events: Sequence[Event]) -> None:
+        """With its access tokens, subscriptions and deliveries. Raises AppUnknown."""
+
+    async def system_user(self, id: str) -> SystemUser | None: ...
+
+    async def system_users(self, portfolio: str) -> Sequence[SystemUser]:
+        """By when they were added."""
+
+    async def add_system_user(self, user: SystemUser, events: Sequence[Event]) -> None:
+        """Raises PortfolioUnknown, TooManySystemUsers."""
+
+    async def update_system_user(self, id: str, change: SystemUserChange) -> SystemUser:
+        """As ``update``, for a system user. Raises SystemUserUnknown."""
+
+    async def remove_system_user(self, id: str, events: Sequence[Event]) -> None:
+        """With its access tokens. Raises SystemUserUnknown."""
+
+    async def access_token(
+        self, token_hash: bytes
+    ) -> tuple[AccessToken, SystemUser, GraphApp] | None:
+        """Who a token speaks for, expired or not; None when unknown or revoked."""
+
+    async def access_tokens(self, user: str) -> Sequence[AccessToken]:
+        """A system user's, the latest first, expired ones too."""
+
+    async def add_access_token(
+        self, token: AccessToken, events: Sequence[Event], now: datetime
+    ) -> None:
+        """Raises SystemUserUnknown, AppUnknown, TooManyAccessTokens (those that live *now*)."""
+
+    async def revoke_access_token(self, user: str, reference: str, events: Sequence[Event]) -> None:
+        """After this returns, ``access_token`` knows it no more. Raises AccessTokenUnknown."""
+
+    # Webhooks
+    async def subscriptions(self, waba: str) -> Sequence[Subscription]:
+        """By app."""
+
+    async def subscribe(self, subscription: Subscription, events: Sequence[Event]) -> None:
+        """Once more replaces the address, also of what waits. Raises WabaUnknown, AppUnknown."""
+
+    async def unsubscribe(self, waba: str, app: str, events: Sequence[Event]) -> None:
+        """Raises NotSubscribed."""
+
+    async def receivers_due(self, now: datetime) -> Sequence[Receiver]:
+        """Those for which a delivery is due."""
+
+    async def lease_deliveries(
+        self, receiver: Receiver, now: datetime, until: datetime, limit: int
+    ) -> Sequence[Delivery]:
+        """The oldest due deliveries to one receiver, in order; each lease counts as an attempt.
+
+        Nothing else of their lines is leased before *until*, or until they are settled.
+        """
+
+    async def settle_deliveries(
+        self, keys: Sequence[int], change: DeliveryChange, now: datetime
+    ) -> Sequence[Delivery]:
+        """Apply *change* to each; unknown keys are left out.
+
+        What else waits on their lines becomes due when the latest of them that
+        still waits is due; *now* where none does.
+        """
+
+    async def delivery(self, key: int) -> Delivery | None: ...
+
+    async def deliveries(
+        self, portfolio: str, before: int | None, limit: int, app: str | None = None
+    ) -> Sequence[Delivery]:
+        """The newest first, those with a key below *before*; to one app, or to all."""
+
+    async def failed_deliveries(self, portfolio: str) -> int:
+        """How many deliveries are FAILED."""
+
     # Mail
     async def lease_mail(self, now: datetime, until: datetime, limit: int) -> Sequence[Posted]:
         """Waiting letters that are due, hidden from other leases until *until*; each lease
@@ -504,7 +649,7 @@ Posting = TypeVar("Posting", Decision, MemberDecision, PortfolioDecision)
 """A decision that may post letters."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class World:
     """Everything a use case may reach."""
 
@@ -518,6 +663,8 @@ class World:
     one_time_codes: OneTimeCodes
     passwords: Passwords
     letters: Letters
+    receivers: Receivers
+    quirks: Quirks = field(default_factory=Quirks)
     refuse_weak_pins: bool = False
     review_names: bool = False
     """Whether display names wait until somebody approves them."""
@@ -526,7 +673,7 @@ class World:
 
     def seen_from(self, place: str) -> "World":
         """The same world, for a request from *place*."""
-        return replace(self, place=place)
+        return _seen_from(self, place)
 
     def event(self, kind: Kind, by: str, at: datetime, **details: str | int | bool) -> Event:
         """An event that knows where the request came from."""
@@ -538,9 +685,12 @@ class World:
             return decision
         return replace(
             decision,
-            events=tuple(replace(event, place=self.place) for event in decision.events),
+            events=self._placed_events(decision.events),
             mails=tuple(self.placed_mail(mail) for mail in decision.mails),
         )
+
+    def _placed_events(self, events: Sequence[Event]) -> tuple[Event, ...]:
+        return tuple(replace(event, place=self.place) for event in events)
 
     def placed_mail(self, mail: Mail) -> Mail:
         if not self.place:
@@ -548,7 +698,10 @@ class World:
         return replace(mail, facts=(*mail.facts, ("place", self.place)))
 
     async def update(self, id: str, change: Change) -> Number:
-        """``store.update``, with the place; says so when letters were posted. So the others."""
+        """``store.update``, with the place; says so when there is something to send.
+
+        So do the others.
+        """
         return await self._telling(lambda placed: self.store.update(id, placed), change)
 
     async def take_over(self, id: str, client: str, change: Change, release: Change) -> Number:
@@ -565,6 +718,20 @@ class World:
     async def update_portfolio(self, id: str, change: PortfolioChange) -> Portfolio:
         return await self._telling(lambda placed: self.store.update_portfolio(id, placed), change)
 
+    async def update_app(self, id: str, change: AppChange) -> GraphApp:
+        def placed(app: GraphApp) -> AppDecision:
+            decision = change(app)
+            return replace(decision, events=self._placed_events(decision.events))
+
+        return await self.store.update_app(id, placed)
+
+    async def update_system_user(self, id: str, change: SystemUserChange) -> SystemUser:
+        def placed(user: SystemUser) -> SystemUserDecision:
+            decision = change(user)
+            return replace(decision, events=self._placed_events(decision.events))
+
+        return await self.store.update_system_user(id, placed)
+
     async def _telling(
         self,
         keep: Callable[[Callable[[Kept], Posting]], Awaitable[Kept]],
@@ -576,6 +743,8 @@ class World:
             nonlocal posted
             decision = self.placed(change(before))
             posted = bool(decision.mails)
+            if isinstance(decision, Decision):
+                posted |= bool(decision.hooks)
             return decision
 
         try:
@@ -583,3 +752,9 @@ class World:
         finally:
             if posted:
                 self.nudge()
+
+
+@lru_cache(maxsize=256)
+def _seen_from(world: World, place: str) -> World:
+    """Most requests come from a few places, and each would copy the whole world."""
+    return replace(world, place=place)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from nightlatch.domain import errors
 from nightlatch.domain.errors import Refusal
+from tests.people import NOON
 
 REFUSALS = [
     found
@@ -53,7 +54,13 @@ def test_what_we_cannot_do_just_now_may_be_tried_again_in_a_second(refusal):
     assert refusal().retry_after == 1
 
 
-@pytest.mark.parametrize("refusal", [errors.WrongPin, errors.NumberLocked, errors.NoCodePending])
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        errors.WrongPin, errors.NumberLocked, errors.NoCodePending, errors.CodeVerified,
+        errors.CodeNeeded, errors.NotOnCloud,
+    ],
+)  # fmt: skip
 def test_what_time_does_not_heal_names_no_time(refusal):
     assert refusal().retry_after is None
 
@@ -68,3 +75,9 @@ def test_refusals_keep_what_the_faces_need_to_say_them():
     assert errors.MethodNotAllowed(("GET",)).allowed == ("GET",)
     assert errors.RequestMalformed("it is no JSON").why == "it is no JSON"
     assert errors.CertificateRefused("it was revoked").why == "it was revoked"
+    assert errors.AccessTokenExpired(NOON).at == NOON
+    assert errors.ScopeMissing("business_management").scope == "business_management"
+    assert (errors.NodeUnknown("7").id, errors.NodeUnknown().id) == ("7", "")
+    assert (errors.EdgeUnknown("7/x").path, errors.EdgeUnknown().path) == ("7/x", "")
+    assert vars(errors.FieldUnknown("x", "Waba")) == {"field": "x", "kind": "Waba"}
+    assert errors.CallbackRefused("it is not public").why == "it is not public"

@@ -433,3 +433,11 @@ class GuessesInAnyOrder(RuleBasedStateMachine):
 
 TestGuessesInAnyOrder = GuessesInAnyOrder.TestCase
 TestGuessesInAnyOrder.settings = settings(max_examples=40, stateful_step_count=50)
+
+
+@pytest.mark.parametrize(("run", "spent"), [(5, False), (9, False), (10, True), (11, True)])
+def test_a_wait_says_whether_it_is_for_haste_or_for_the_day(run, spent):
+    with pytest.raises(GuessWait) as refused:
+        Guesses(run=run, since=NOON).pay(NOON + SECOND)
+
+    assert refused.value.spent is spent

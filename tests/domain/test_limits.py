@@ -36,6 +36,10 @@ def test_every_limit_stands_in_the_table_once_with_unit_and_source():
         ("PASSWORD_LENGTH", (8, 64)),
         ("TOKEN_LIFE", timedelta(days=7)),
         ("NAME_WINDOW", timedelta(days=30)),
+        ("VERIFIED_LIFE", timedelta(days=14)),
+        ("PROOF_LIFE", timedelta(minutes=5)),
+        ("NODES_PER_PAGE", (25, 100)),
+        ("HOOK_GIVE_UP", timedelta(days=7)),
         ("LINK_LIFE", timedelta(minutes=30)),
         ("LINKS_PER_WINDOW", 5),
         ("LINK_WINDOW", timedelta(hours=24)),
@@ -79,3 +83,8 @@ def test_mail_is_tried_again_after_a_second_at_first_and_every_five_minutes_at_l
 def test_waits_after_wrong_guesses_never_shrink_and_never_pass_a_day():
     assert list(limits.GUESS_WAITS) == sorted(limits.GUESS_WAITS)
     assert limits.GUESS_WAITS[-1] == timedelta(days=1)
+
+
+def test_webhooks_are_tried_again_after_growing_pauses():
+    assert list(limits.HOOK_PAUSES) == sorted(set(limits.HOOK_PAUSES))
+    assert limits.HOOK_PAUSES[-1] < limits.HOOK_GIVE_UP

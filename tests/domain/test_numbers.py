@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from nightlatch.domain import numbers
 from nightlatch.domain.audit import Kind
 from nightlatch.domain.certificates import Certificate
+from nightlatch.domain.clients import read_client_name
 from nightlatch.domain.errors import (
     CertificateNotReady,
     CertificateRefused,
@@ -21,12 +22,14 @@ from nightlatch.domain.errors import (
 from nightlatch.domain.guesses import Guesses
 from nightlatch.domain.mail import Letter, To
 from nightlatch.domain.numbers import (
+    CLOUD_API,
     NameState,
     RegistrationBudget,
     Status,
     read_e164,
     read_name,
 )
+from nightlatch.domain.webhooks import Field
 from tests.domain.samples import DAY, MICRO, OWNER_PIN, SECOND, a_number
 from tests.people import E164, NAME, NATIONAL, NOON, OWNER, THIEF
 
@@ -321,3 +324,40 @@ def test_a_notice_tells_the_owners_which_number_who_and_when():
     assert dict(mail.facts) == {
         "number": E164, "name": NAME, "number_id": a_number().id, "by": BY, "at": NOON.isoformat(),
     }  # fmt: skip
+
+
+# What apps hear of a name
+
+
+def reviewed(decision) -> list[dict[str, str | None]]:
+    assert {(hook.field, hook.line, hook.at) for hook in decision.hooks} <= {
+        (Field.NAME, a_number().id, NOON)
+    }
+    return [dict(hook.value) for hook in decision.hooks]
+
+
+def test_apps_hear_of_a_name_once_it_is_reviewed():
+    asked = ask(a_number(), approve=False)
+    approved = numbers.approve_name(asked.number, "serial-2", BY, NOON)
+    declined = numbers.decline_name(asked.number, BY, NOON)
+
+    name = {"display_phone_number": E164[1:], "requested_verified_name": NEW_NAME}
+    assert asked.hooks == ()
+    assert reviewed(approved) == [name | {"decision": "APPROVED", "rejection_reason": None}]
+    assert reviewed(declined) == [name | {"decision": "REJECTED", "rejection_reason": "UNKNOWN"}]
+
+
+def test_a_name_that_is_approved_at_once_is_told_once():
+    assert reviewed(ask(a_number())) == reviewed(
+        numbers.approve_name(ask(a_number(), approve=False).number, "serial-2", BY, NOON)
+    )
+    assert ask(a_number(), NAME).hooks == ()
+
+
+def test_the_digits_of_a_number_are_all_of_it_without_the_plus():
+    assert a_number().digits == E164[1:]
+
+
+def test_no_client_can_bear_the_name_of_the_cloud_api():
+    with pytest.raises(ParameterInvalid):
+        read_client_name(CLOUD_API)

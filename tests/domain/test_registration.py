@@ -180,6 +180,37 @@ def test_no_guess_is_paid_once_two_step_was_turned_off():
         registration.pay_guess(a_number(), BY, "account", NOON)
 
 
+def test_a_guess_that_registers_is_counted_in_both_budgets_in_one_step():
+    number = a_number(two_step=OWNER_PIN, registrations=spent(9))
+
+    decision = registration.pay_guess(number, BY, "graph", NOON, registers=True)
+
+    assert decision.number.guesses == Guesses().pay(NOON)
+    assert decision.number.registrations == spent(10)
+    assert kinds(decision) == [Kind.GUESS_PAID]
+
+
+def test_a_guess_that_does_not_register_leaves_the_other_budget_alone():
+    number = a_number(two_step=OWNER_PIN, registrations=spent(10))
+
+    assert registration.pay_guess(number, BY, "account", NOON).number.registrations == spent(10)
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ({"registrations": spent(10)}, RegistrationWait),
+        ({"guesses": Guesses(run=5, since=NOON)}, GuessWait),
+        ({"guesses": Guesses(locked=True)}, NumberLocked),
+    ],
+)
+def test_a_guess_that_registers_is_not_compared_when_either_budget_is_closed(changes, refusal):
+    with pytest.raises(refusal):
+        registration.pay_guess(
+            a_number(two_step=OWNER_PIN, **changes), BY, "graph", NOON, registers=True
+        )
+
+
 def test_a_wrong_guess_is_told_with_its_place_in_the_run():
     number = registration.pay_guess(a_number(two_step=OWNER_PIN), BY, "shards", NOON).number
 

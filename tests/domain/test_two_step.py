@@ -25,8 +25,9 @@ from nightlatch.domain.guesses import Guesses
 from nightlatch.domain.mail import Letter, To
 from nightlatch.domain.numbers import Number, TurnOffLink
 from nightlatch.domain.two_step import is_weak, read_pin, weakness
+from nightlatch.domain.webhooks import Field
 from tests.domain.samples import DAY, MICRO, MINUTE, OWNER_PIN, a_number
-from tests.people import NOON, OWNER, THIEF
+from tests.people import E164, NOON, OWNER, THIEF
 
 VERIFIER = b"sealed verifier of another PIN"
 
@@ -578,3 +579,59 @@ class LinksInAnyOrder(RuleBasedStateMachine):
 
 TestLinksInAnyOrder = LinksInAnyOrder.TestCase
 TestLinksInAnyOrder.settings = settings(max_examples=60, stateful_step_count=40)
+
+
+# What apps hear
+
+
+def told(decision) -> list[tuple[Field, dict[str, str | None]]]:
+    assert {hook.line for hook in decision.hooks} <= {a_number().id}
+    assert {hook.at for hook in decision.hooks} <= {NOON}
+    return [(hook.field, dict(hook.value)) for hook in decision.hooks]
+
+
+def security(event: str, **more: str) -> list[tuple[Field, dict[str, str | None]]]:
+    return [(Field.SECURITY, {"display_phone_number": E164[1:], "event": event, **more})]
+
+
+def test_apps_hear_of_a_pin_that_is_set_or_changed_in_the_manager():
+    number = a_number(two_step=OWNER_PIN)
+
+    set_ = two_step.set_pin(a_number(), OWNER.pin, VERIFIER, BY, NOON)
+    changed = two_step.change_pin(number, 1, OWNER.new_pin, VERIFIER, BY, NOON)
+
+    assert told(set_) == told(changed) == security("PIN_CHANGED")
+
+
+def test_apps_hear_who_asked_to_turn_off_and_that_it_was_done():
+    number = a_number(two_step=OWNER_PIN)
+    link = TurnOffLink(TOKEN, 0, "400000000000001", 7, NOON + MINUTE)
+
+    asked = two_step.ask_to_turn_off(number, link, b"sealed", BY, NOON)
+    done = two_step.follow_link(asked.number, TOKEN, 7, BY, NOON)
+
+    assert told(asked) == security("PIN_RESET_REQUEST", requester="400000000000001")
+    assert told(done) == security("PIN_REQUEST_SUCCESS")
+
+
+def test_apps_hear_nothing_of_a_link_that_is_not_mailed():
+    number = a_number(two_step=OWNER_PIN, links_sent=(NOON,))
+    link = TurnOffLink(TOKEN, 0, "400000000000001", 7, NOON + MINUTE)
+
+    assert two_step.ask_to_turn_off(number, link, b"sealed", BY, NOON).hooks == ()
+
+
+def test_apps_hear_nothing_of_a_pin_that_a_clients_admin_sets_or_turns_off():
+    number = a_number(two_step=OWNER_PIN)
+
+    assert two_step.turn_on(number, OWNER.new_pin, VERIFIER, None, BY, NOON).hooks == ()
+    assert two_step.turn_off(number, BY, NOON).hooks == ()
+    assert two_step.refused_link(number, BY, NOON).hooks == ()
+
+
+def test_no_hook_tells_the_pin_its_verifier_or_the_link():
+    decision = two_step.telling(two_step.set_pin(a_number(), OWNER.pin, VERIFIER, BY, NOON), NOON)
+
+    assert [value["event"] for _, value in told(decision)] == ["PIN_CHANGED"] * 2
+    assert OWNER.pin not in repr(decision.hooks)
+    assert "verifier" not in repr(decision.hooks)

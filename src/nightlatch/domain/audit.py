@@ -60,6 +60,19 @@ class Kind(StrEnum):
     SIGNED_IN = "member.signed_in"
     SIGN_IN_WRONG = "member.sign_in_wrong"
     SESSIONS_ENDED = "member.sessions_ended"
+    CODE_VERIFIED = "code.verified"
+    PROFILE_CHANGED = "profile.changed"
+    APP_ADDED = "app.added"
+    APP_CHANGED = "app.changed"
+    APP_SECRET = "app.secret_renewed"  # noqa: S105 - the name of an event
+    APP_REMOVED = "app.removed"
+    WABA_SUBSCRIBED = "waba.subscribed"
+    WABA_UNSUBSCRIBED = "waba.unsubscribed"
+    SYSTEM_USER_ADDED = "system_user.added"
+    SYSTEM_USER_CHANGED = "system_user.changed"
+    SYSTEM_USER_REMOVED = "system_user.removed"
+    TOKEN_ISSUED = "access_token.issued"  # noqa: S105 - the name of an event
+    TOKEN_REVOKED = "access_token.revoked"  # noqa: S105 - the name of an event
 
 
 CHARTED: Final = frozenset(

@@ -4,7 +4,7 @@ The domain names a refusal; each face numbers it and words it. A refusal never
 holds a secret, so it may be logged and shown.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import ceil
 
 
@@ -151,6 +151,11 @@ class WrongPin(Refusal):
 class GuessWait(_Wait):
     """A wait after wrong PINs is running; refused unread, right or wrong."""
 
+    def __init__(self, wait: timedelta, *, spent: bool = False) -> None:
+        super().__init__(wait)
+        self.spent = spent
+        """The day's guesses are spent; otherwise they came too fast."""
+
 
 class NumberLocked(Refusal):
     """Too many wrong PINs; refused unread until a person unlocks the number."""
@@ -170,6 +175,18 @@ class WrongCode(Refusal):
 
 class NoCodePending(Refusal):
     """There is no code to check: none asked for, expired, used, or used up."""
+
+
+class CodeVerified(Refusal):
+    """The number was verified by a code not long ago; another one is not needed."""
+
+
+class CodeNeeded(Refusal):
+    """The number must be verified by a registration code first."""
+
+
+class NotOnCloud(Refusal):
+    """The number is not registered with the Cloud API."""
 
 
 class RegistrationOutdated(Refusal):
@@ -247,6 +264,116 @@ class MailUnknown(Refusal):
 
 class MailEnded(Refusal):
     """The letter arrived already, or its link is dead; nothing to send again."""
+
+
+# Apps, system users, access tokens, webhooks
+class AccessTokenMissing(Refusal):
+    """No access token came along."""
+
+
+class AccessTokenRefused(Refusal):
+    """An access token that is unknown or was revoked."""
+
+
+class AccessTokenExpired(Refusal):
+    """An access token whose time is over.
+
+    ``at`` says when that was.
+    """
+
+    def __init__(self, at: datetime) -> None:
+        super().__init__(at)
+        self.at = at
+
+
+class ProofMissing(Refusal):
+    """The app requires an appsecret_proof, and none came along."""
+
+
+class ProofRefused(Refusal):
+    """The appsecret_proof does not belong to this token and this app."""
+
+
+class ScopeMissing(Refusal):
+    """The access token lacks a permission.
+
+    ``scope`` names it.
+    """
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(scope)
+        self.scope = scope
+
+
+class NodeUnknown(Refusal):
+    """No object with this id, or none that the access token may see; not told apart."""
+
+    def __init__(self, id: str = "") -> None:
+        super().__init__(id)
+        self.id = id
+
+
+class EdgeUnknown(Refusal):
+    """The kind of object has no such edge.
+
+    ``path`` is what was asked for.
+    """
+
+    def __init__(self, path: str = "") -> None:
+        super().__init__(path)
+        self.path = path
+
+
+class FieldUnknown(Refusal):
+    """The kind of object has no such field."""
+
+    def __init__(self, field: str, kind: str) -> None:
+        super().__init__(field, kind)
+        self.field = field
+        self.kind = kind
+
+
+class AppUnknown(Refusal):
+    """No such app in this portfolio."""
+
+
+class TooManyApps(Refusal):
+    """The portfolio has as many apps as it may have."""
+
+
+class SystemUserUnknown(Refusal):
+    """No such system user in this portfolio."""
+
+
+class TooManySystemUsers(Refusal):
+    """The portfolio has as many system users as it may have."""
+
+
+class AccessTokenUnknown(Refusal):
+    """No such access token of this system user."""
+
+
+class TooManyAccessTokens(Refusal):
+    """The system user has as many live access tokens as it may have."""
+
+
+class NotSubscribed(Refusal):
+    """The app is not subscribed to this WhatsApp account."""
+
+
+class CallbackRefused(Refusal):
+    """The webhook address cannot be used, or did not answer the challenge.
+
+    ``why`` says which.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class DeliveryUnknown(Refusal):
+    """No such webhook delivery."""
 
 
 # What we cannot do just now

@@ -81,7 +81,7 @@ class Guesses:
             raise NumberLocked
         remaining = self.remaining(now)
         if remaining:
-            raise GuessWait(remaining)
+            raise GuessWait(remaining, spent=self.run >= len(GUESS_WAITS))
 
     def pay(self, now: datetime) -> "Guesses":
         """Count one guess as if it were wrong; its ticket is the result's ``ticket``.

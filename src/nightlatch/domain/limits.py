@@ -83,6 +83,13 @@ NAME_WINDOW: Final = _limit(
     "Meta, On-Premises getting started: freely before registration, then once per 30 days",
 )
 
+VERIFIED_LIFE: Final = _limit(
+    "VERIFIED_LIFE",
+    timedelta(days=14),
+    "after a right code a number may be registered over Graph without another",
+    "Meta, Graph reference: code_verification_status",
+)
+
 # The turn-off link
 LINK_LIFE: Final = _limit("LINK_LIFE", timedelta(minutes=30), "from asking", "our choice")
 LINKS_PER_WINDOW: Final = _limit(
@@ -215,6 +222,60 @@ MAIL_SECONDS: Final = _limit(
 )
 MAIL_KEPT: Final = _limit(
     "MAIL_KEPT", timedelta(days=30), "a letter's row is kept after its end", "our choice"
+)
+
+# The Graph face, its apps and webhooks
+APPS_PER_PORTFOLIO: Final = _limit("APPS_PER_PORTFOLIO", 50, "apps", "our choice")
+SYSTEM_USERS_PER_PORTFOLIO: Final = _limit(
+    "SYSTEM_USERS_PER_PORTFOLIO", 100, "system users", "our choice"
+)
+ACCESS_TOKENS_PER_USER: Final = _limit(
+    "ACCESS_TOKENS_PER_USER", 100, "live tokens of one system user", "our choice"
+)
+ACCESS_TOKEN_KEPT: Final = _limit(
+    "ACCESS_TOKEN_KEPT", timedelta(days=30), "an expired access token's row is kept", "our choice"
+)
+ACCESS_TOKEN_LONGEST: Final = _limit(
+    "ACCESS_TOKEN_LONGEST", timedelta(days=3_650),
+    "from issuing, at most, for an access token that expires", "our choice",
+)  # fmt: skip
+PROOF_LIFE: Final = _limit(
+    "PROOF_LIFE", timedelta(minutes=5), "an appsecret_proof with appsecret_time is good",
+    "our choice, after Meta's Graph API: securing requests",
+)  # fmt: skip
+PROFILE_LENGTHS: Final = _limit(
+    "PROFILE_LENGTHS",
+    {"about": 139, "address": 256, "description": 512, "email": 128, "website": 256},
+    "characters, at most; about has one at least",
+    "Meta, business profiles; for description the longer of two documented figures",
+)
+PROFILE_WEBSITES: Final = _limit("PROFILE_WEBSITES", 2, "websites", "Meta, business profiles")
+CALLBACK_LENGTH: Final = _limit("CALLBACK_LENGTH", 2_048, "characters, at most", "our choice")
+NODES_PER_PAGE: Final = _limit(
+    "NODES_PER_PAGE", (25, 100), "numbers on one page: when nothing is said, and at most",
+    "Meta's Graph API: 25; the most is our choice",
+)  # fmt: skip
+HOOK_BATCH: Final = _limit(
+    "HOOK_BATCH", 200, "updates in one webhook request, at most",
+    "our choice; Meta, webhooks overview: at most 1,000",
+)  # fmt: skip
+HOOK_SECONDS: Final = _limit(
+    "HOOK_SECONDS", 10, "seconds a receiver may take for one webhook request", "our choice"
+)
+HOOK_PAUSES: Final = _limit(
+    "HOOK_PAUSES",
+    tuple(timedelta(seconds=s) for s in (1, 5, 15, 60, 300, 900, 3_600, 10_800, 21_600)),
+    "wait after attempt 1, 2, … that a receiver did not take; the last repeats",
+    "our choice: growing gaps, as Meta's webhooks overview has them",
+)
+HOOK_GIVE_UP: Final = _limit(
+    "HOOK_GIVE_UP", timedelta(days=7), "then a delivery has failed", "Meta, webhooks overview"
+)
+HOOK_KEPT: Final = _limit(
+    "HOOK_KEPT", timedelta(days=7), "a delivery's row is kept after its end", "our choice"
+)
+HOOK_ANSWER: Final = _limit(
+    "HOOK_ANSWER", 1_024, "bytes of a receiver's answer that are kept", "our choice"
 )
 
 # The wire

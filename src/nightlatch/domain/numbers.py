@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from nightlatch.domain.audit import Event, Kind
 from nightlatch.domain.certificates import Certificate
@@ -24,9 +25,13 @@ from nightlatch.domain.limits import (
     NAME_WINDOW,
     REGISTRATION_WINDOW,
     REGISTRATIONS,
+    VERIFIED_LIFE,
 )
 from nightlatch.domain.mail import Letter, Mail, To
+from nightlatch.domain.webhooks import Field, Hook
 
+CLOUD_API: Final = "Cloud API"
+"""The holder of numbers that were registered over Graph; no client bears a name with a space."""
 _E164 = re.compile(r"\+[1-9][0-9]{4,14}", re.ASCII)
 
 
@@ -98,6 +103,14 @@ class TurnOffLink:
     expires_at: datetime
 
 
+class CodeState(StrEnum):
+    """Whether somebody proved lately, by a registration code, that the number is theirs."""
+
+    NOT_VERIFIED = "NOT_VERIFIED"
+    VERIFIED = "VERIFIED"
+    EXPIRED = "EXPIRED"
+
+
 class NameState(StrEnum):
     """Where the review of a display name stands."""
 
@@ -151,6 +164,18 @@ class Number:
         return Status.CONNECTED if self.holder is not None else Status.DISCONNECTED
 
     @property
+    def digits(self) -> str:
+        """The whole number without ``+``, as webhooks show it."""
+        return self.e164[1:]
+
+    def code_state(self, now: datetime) -> CodeState:
+        """A verified code is good for VERIFIED_LIFE."""
+        if self.code_verified_at is None:
+            return CodeState.NOT_VERIFIED
+        fresh = now < self.code_verified_at + VERIFIED_LIFE
+        return CodeState.VERIFIED if fresh else CodeState.EXPIRED
+
+    @property
     def name_state(self) -> NameState:
         if self.asked_name is None:
             return NameState.APPROVED
@@ -182,6 +207,7 @@ class Decision:
     events: tuple[Event, ...] = ()
     messages: tuple["CodeMessage", ...] = ()
     mails: tuple[Mail, ...] = ()
+    hooks: tuple[Hook, ...] = ()
     refusal: Refusal | None = None
     """Raised to the caller after the rest is durable, as a wrong code must be."""
 
@@ -221,6 +247,11 @@ def notice(letter: Letter, number: Number, by: str, now: datetime) -> Mail:
         ("at", now.isoformat()),
     )
     return Mail(letter=letter, to=To.OWNERS, at=now, facts=facts)
+
+
+def told(field: Field, number: Number, now: datetime, **value: str | None) -> Hook:
+    """Tell the apps that are subscribed to the number's account."""
+    return Hook(field, number.id, now, (("display_phone_number", number.digits), *value.items()))
 
 
 def ask_name(
@@ -265,7 +296,11 @@ def approve_name(number: Number, serial: str, by: str, now: datetime) -> Decisio
         name_declined=False,
         name_set_at=now,
     )
-    return Decision(approved, (Event(Kind.NAME_APPROVED, by, now, (("name", approved.name),)),))
+    return Decision(
+        approved,
+        (Event(Kind.NAME_APPROVED, by, now, (("name", approved.name),)),),
+        hooks=(_reviewed(number, "APPROVED", None, now),),
+    )
 
 
 def decline_name(number: Number, by: str, now: datetime) -> Decision:
@@ -277,7 +312,18 @@ def decline_name(number: Number, by: str, now: datetime) -> Decision:
     if number.name_state is not NameState.PENDING_REVIEW:
         raise NoNameAsked
     event = Event(Kind.NAME_DECLINED, by, now, (("name", str(number.asked_name)),))
-    return Decision(replace(number, name_declined=True), (event,))
+    return Decision(
+        replace(number, name_declined=True),
+        (event,),
+        hooks=(_reviewed(number, "REJECTED", "UNKNOWN", now),),
+    )
+
+
+def _reviewed(number: Number, decision: str, reason: str | None, now: datetime) -> Hook:
+    return told(
+        Field.NAME, number, now,
+        decision=decision, requested_verified_name=number.asked_name, rejection_reason=reason,
+    )  # fmt: skip
 
 
 def renew_certificate(number: Number, serial: str, by: str, now: datetime) -> Decision:

@@ -19,7 +19,8 @@ from nightlatch.domain.errors import (
 )
 from nightlatch.domain.guesses import Guesses
 from nightlatch.domain.mail import Letter
-from nightlatch.domain.numbers import CodeMessage, Decision, Number, notice
+from nightlatch.domain.numbers import CLOUD_API, CodeMessage, Decision, Number, notice, told
+from nightlatch.domain.webhooks import Field
 
 
 def admit(number: Number, pin: str | None, now: datetime) -> None:
@@ -37,16 +38,20 @@ def admit(number: Number, pin: str | None, now: datetime) -> None:
         number.guesses.refuse_while_closed(now)
 
 
-def pay_guess(number: Number, by: str, path: str, now: datetime) -> Decision:
-    """Count a guess before it is compared.
+def pay_guess(
+    number: Number, by: str, path: str, now: datetime, *, registers: bool = False
+) -> Decision:
+    """Count a guess before it is compared; with *registers* also as one registration.
 
     Raises:
-        GuessWait, NumberLocked: refused unread.
+        GuessWait, NumberLocked, RegistrationWait: refused unread.
         RegistrationOutdated: two-step verification was turned off meanwhile.
     """
     if not number.two_step.is_on:
         raise RegistrationOutdated
     guesses = number.guesses.pay(now)
+    if registers:
+        number = replace(number, registrations=number.registrations.spend(now))
     return _told(number, guesses, Kind.GUESS_PAID, by, path, now)
 
 
@@ -154,7 +159,9 @@ def enter_code(
     if pending.pin_version != number.two_step.version:
         return Decision(replace(number, pending=None), refusal=RegistrationOutdated())
     events = [Event(Kind.NUMBER_REGISTERED, by, now, (("client", client),))]
-    mails = []
+    mails, hooks = [], []
+    if number.holder == CLOUD_API:
+        hooks.append(told(Field.ACCOUNT, number, now, event="ACCOUNT_OFFBOARDED"))
     if number.holder not in (None, client):
         events.append(Event(Kind.NUMBER_TAKEN_OVER, by, now, (("from", str(number.holder)),)))
         mails.append(notice(Letter.NUMBER_TAKEN_OVER, number, by, now))
@@ -162,6 +169,7 @@ def enter_code(
         replace(number, pending=None, holder=client, registered_at=now, code_verified_at=now),
         tuple(events),
         mails=tuple(mails),
+        hooks=tuple(hooks),
     )
 
 

@@ -17,7 +17,8 @@ from nightlatch.domain.errors import (
 )
 from nightlatch.domain.limits import LINK_PAUSE, LINK_WINDOW, LINKS_PER_WINDOW, PIN_DIGITS
 from nightlatch.domain.mail import Letter, Mail, To
-from nightlatch.domain.numbers import Decision, Number, TurnOffLink, notice
+from nightlatch.domain.numbers import Decision, Number, TurnOffLink, notice, told
+from nightlatch.domain.webhooks import Field
 
 _PIN = re.compile(rf"[0-9]{{{PIN_DIGITS}}}", re.ASCII)
 _LINES = ("123", "456", "789", "147", "258", "369", "159", "357")
@@ -96,7 +97,7 @@ def set_pin(number: Number, pin: str, verifier: bytes, by: str, now: datetime) -
     """
     if number.two_step.is_on:
         raise TwoStepIsOn
-    return _with_pin(number, pin, verifier, by, now)
+    return telling(_with_pin(number, pin, verifier, by, now), now)
 
 
 def change_pin(
@@ -109,7 +110,13 @@ def change_pin(
     """
     if not number.two_step.is_on or number.two_step.version != checked:
         raise PinChangedMeanwhile
-    return _with_pin(number, pin, verifier, by, now)
+    return telling(_with_pin(number, pin, verifier, by, now), now)
+
+
+def telling(decision: Decision, now: datetime) -> Decision:
+    """*decision*, of which apps hear as PIN_CHANGED."""
+    hook = told(Field.SECURITY, decision.number, now, event="PIN_CHANGED")
+    return replace(decision, hooks=(*decision.hooks, hook))
 
 
 def _with_pin(number: Number, pin: str, verifier: bytes, by: str, now: datetime) -> Decision:
@@ -151,12 +158,12 @@ def ask_to_turn_off(
     recent = tuple(at for at in number.links_sent if at > now - LINK_WINDOW)
     if len(recent) >= LINKS_PER_WINDOW or (recent and now < recent[-1] + LINK_PAUSE):
         return Decision(number)
-    told = notice(Letter.TURN_OFF_LINK, number, by, now)
+    plain = notice(Letter.TURN_OFF_LINK, number, by, now)
     mail = Mail(
-        letter=told.letter,
+        letter=plain.letter,
         to=To.PORTFOLIO,
         at=now,
-        facts=told.facts,
+        facts=plain.facts,
         sealed=sealed,
         about=number.id,
         good_until=link.expires_at,
@@ -169,6 +176,9 @@ def ask_to_turn_off(
         ),
         (Event(Kind.TURN_OFF_ASKED, by, now),),
         mails=(mail,),
+        hooks=(
+            told(Field.SECURITY, number, now, event="PIN_RESET_REQUEST", requester=link.asked_by),
+        ),
     )
 
 
@@ -203,8 +213,10 @@ def follow_link(
     refuse_dead_link(number, token_hash, asker_version, now)
     decision = turn_off(number, by, now)
     (off,) = decision.events
+    hook = told(Field.SECURITY, number, now, event="PIN_REQUEST_SUCCESS")
     return replace(
         decision,
+        hooks=(hook,),
         number=replace(decision.number, link=None),
         events=(replace(off, details=(("path", "link"),)),),
     )

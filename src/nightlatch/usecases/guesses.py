@@ -6,8 +6,12 @@ from nightlatch.domain.numbers import Number
 from nightlatch.ports import World, bound_to
 
 
-async def check_pin(world: World, number: Number, pin: str, by: str, path: str) -> int:
+async def check_pin(
+    world: World, number: Number, pin: str, by: str, path: str, *, registers: bool = False
+) -> int:
     """Compare *pin* with the number's own; returns the version of the PIN it matched.
+
+    With *registers* the guess also counts as one registration, right or wrong.
 
     A place for the hash is taken before anything is counted. The guess is paid
     for, durably, before it is compared, and the outcome is durable before
@@ -16,7 +20,7 @@ async def check_pin(world: World, number: Number, pin: str, by: str, path: str) 
 
     Raises:
         Overloaded: no place; nothing counted.
-        GuessWait, NumberLocked: refused unread.
+        GuessWait, NumberLocked, RegistrationWait: refused unread.
         WrongPin: compared, and did not match.
         RegistrationOutdated: two-step verification was turned off meanwhile.
         Unavailable: the verifier cannot be opened; the guess stays counted.
@@ -27,7 +31,10 @@ async def check_pin(world: World, number: Number, pin: str, by: str, path: str) 
             await place.matches(None, pin, bound_to("pin", number.id))
             return number.two_step.version
         now = clock.now()
-        paid = await world.update(number.id, lambda n: registration.pay_guess(n, by, path, now))
+        paid = await world.update(
+            number.id,
+            lambda n: registration.pay_guess(n, by, path, now, registers=registers),
+        )
         ticket = paid.guesses.ticket
         try:
             right = await place.matches(paid.two_step.verifier, pin, bound_to("pin", number.id))

@@ -45,7 +45,7 @@ async def request_code(
     if pin is not None:
         version = await check_pin(world, number, pin, user.full_name, "account")
     now = world.clock.now()
-    code = _draw_code(world, number, method, now)
+    code = draw_code(world, number, method, now)
     kept = await world.update(
         number.id,
         lambda n: registration.accept(n, user.client, method, version, code, user.full_name, now),
@@ -66,7 +66,7 @@ async def enter_code(world: World, user: User, code: str) -> None:
     if number is None or number.pending is None:
         raise NoCodePending
     session = number.pending.session
-    code_hash = _hash_code(world, session, code)
+    code_hash = hash_code(world, session, code)
     now = world.clock.now()
     await world.take_over(
         number.id,
@@ -137,7 +137,8 @@ async def held_number(world: World, client_name: str) -> Number:
     return number
 
 
-def _draw_code(world: World, number: Number, method: Method, now: datetime) -> registration.NewCode:
+def draw_code(world: World, number: Number, method: Method, now: datetime) -> registration.NewCode:
+    """A fresh code for *number*, sealed for the phone and hashed for us."""
     session = world.chance.token(16)
     digits = world.chance.digits(CODE_DIGITS)
     message = CodeMessage(
@@ -146,8 +147,9 @@ def _draw_code(world: World, number: Number, method: Method, now: datetime) -> r
         world.keys.seal(digits.encode(), bound_to("code", number.id)),
         now + CODE_LIFE,
     )
-    return registration.NewCode(session, _hash_code(world, session, digits), message)
+    return registration.NewCode(session, hash_code(world, session, digits), message)
 
 
-def _hash_code(world: World, session: str, digits: str) -> bytes:
+def hash_code(world: World, session: str, digits: str) -> bytes:
+    """How a code is kept: bound to one attempt, useless without the key ring."""
     return world.keys.keyed_hash("code", f"{session}|{digits}".encode())

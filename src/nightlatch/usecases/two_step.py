@@ -37,15 +37,9 @@ async def turn_on(world: World, user: User, pin: str) -> None:
         ParameterInvalid: the PIN is weak, where weak PINs are refused.
         Overloaded, Unavailable: nothing changed.
     """
-    if world.refuse_weak_pins and two_step.is_weak(pin):
-        raise ParameterInvalid("pin", "six digits that are not a date or a pattern")
+    refuse_weak_where_told(world, pin)
     number = await held_number(world, user.client)
-    unchanged_since = None
-    async with world.hasher.place() as place:
-        current = number.two_step
-        if current.is_on and await place.matches(current.verifier, pin, bound_to("pin", number.id)):
-            unchanged_since = current.version
-        verifier = await place.make(pin, bound_to("pin", number.id))
+    verifier, unchanged_since = await new_verifier(world, number, pin)
     now = world.clock.now()
 
     def change(n: Number) -> Decision:
@@ -53,6 +47,27 @@ async def turn_on(world: World, user: User, pin: str) -> None:
         return two_step.turn_on(n, pin, verifier, unchanged_since, user.full_name, now)
 
     await world.update(number.id, change)
+
+
+def refuse_weak_where_told(world: World, pin: str) -> None:
+    """Raise ParameterInvalid for a weak PIN, where a setting refuses those everywhere."""
+    if world.refuse_weak_pins and two_step.is_weak(pin):
+        raise ParameterInvalid("pin", "six digits that are not a date or a pattern")
+
+
+async def new_verifier(world: World, number: Number, pin: str) -> tuple[bytes, int | None]:
+    """A verifier of *pin*; and the version of the number's PIN when that is this very one.
+
+    For who may replace the PIN without knowing it, so no guess is paid for.
+
+    Raises:
+        Overloaded, Unavailable: nothing was hashed, or the PIN's verifier cannot be opened.
+    """
+    current, unchanged_since = number.two_step, None
+    async with world.hasher.place() as place:
+        if current.is_on and await place.matches(current.verifier, pin, bound_to("pin", number.id)):
+            unchanged_since = current.version
+        return await place.make(pin, bound_to("pin", number.id)), unchanged_since
 
 
 async def turn_off(world: World, user: User) -> None:
