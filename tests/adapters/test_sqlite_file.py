@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from nightlatch.adapters.sqlite.schema import migrate, migrations
 from nightlatch.adapters.sqlite.writer import connect
 from nightlatch.domain.audit import Event, Kind
 from nightlatch.domain.guesses import Guesses, Paid
-from nightlatch.domain.numbers import Decision
+from nightlatch.domain.numbers import CLOUD_API, Decision
 from nightlatch.domain.overview import Show
 from tests.contracts.checks import assert_chains_hold, count_one, ticket, trail
 from tests.contracts.makers import AUDIT_KEY, NUMBER_ID, ROOT, WABA, MakeSqlite, a_number
@@ -255,6 +256,16 @@ async def test_a_row_that_points_nowhere_is_found_and_a_good_file_has_no_fault(
     assert store.faults() == ["a row of numbers points nowhere"]
 
 
+@pytest.mark.parametrize("holder", ["main", CLOUD_API, "nobody we know"])
+async def test_a_number_that_somebody_unknown_holds_is_a_fault(make_store: MakeSqlite, holder: str):
+    store = await make_store.with_owner_and_thief()
+
+    await store.update(NUMBER_ID, lambda n: Decision(replace(n, holder=holder)))
+
+    known = holder != "nobody we know"
+    assert [holder in fault for fault in store.faults()] == ([] if known else [True])
+
+
 async def test_a_file_from_before_the_manager_is_counted_and_found_once_it_is_opened(
     tmp_path: Path,
 ):
@@ -287,3 +298,41 @@ async def test_a_file_from_before_the_manager_is_counted_and_found_once_it_is_op
     assert [line.number.id for line in found.lines] == [a_number(2).id]
     assert [line.number.id for line in attacked.lines] == [a_number(2).id]
     assert (tally.numbers, tally.attacked) == (2, 1)
+
+
+async def test_who_held_a_number_before_the_cloud_api_holds_it_still_and_may_lose_it_to_that(
+    tmp_path: Path,
+):
+    path = tmp_path / "store.db"
+    old = sqlite3.connect(path, isolation_level=None)
+    for script in migrations()[:2]:
+        for statement in script.split(";\n"):
+            old.execute(statement)
+    old.execute("PRAGMA user_version = 2")
+    old.execute("INSERT INTO portfolios (id, name, email) VALUES ('2', 'P', 'p@shop.example')")
+    old.execute(
+        "INSERT INTO wabas (id, portfolio, name, network) VALUES (?, '2', 'A', 'local')", (WABA,)
+    )
+    old.execute(
+        "INSERT INTO clients (name, created_at, number, shards, audit_seq, audit_head)"
+        " VALUES ('main', 0, ?, 1, 0, x'00')", (int(NUMBER_ID),)
+    )  # fmt: skip
+    held = a_number(holder="main", registered_at=NOON)
+    columns = (*rows.NUMBER_COLUMNS, "audit_seq", "audit_head")
+    values = (*rows.number_to_row(held), 0, bytes(32))
+    marks = ", ".join("?" * len(columns))
+    old.execute(f"INSERT INTO numbers ({', '.join(columns)}) VALUES ({marks})", values)
+    old.close()
+
+    store = SqliteStore(path, AUDIT_KEY)
+    try:
+        before = (await store.number(NUMBER_ID), await store.holds("main"), store.faults())
+        listed = await store.list_numbers(WABA, Show.CONNECTED, "", NOON, None, 10)
+        await store.update(NUMBER_ID, lambda n: Decision(replace(n, holder=CLOUD_API)))
+        after = (await store.holds("main"), store.faults())
+    finally:
+        store.close()
+
+    assert before == (held, True, [])
+    assert [line.number for line in listed.lines] == [held]
+    assert after == (False, [])

@@ -1,9 +1,18 @@
 """What the domain knows as rows, and back."""
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from nightlatch.domain.access import (
+    AccessToken,
+    Callback,
+    GraphApp,
+    Scope,
+    SystemRole,
+    SystemUser,
+)
 from nightlatch.domain.audit import Detail, Event, Kind, Link
 from nightlatch.domain.clients import Role, User
 from nightlatch.domain.codes import CodeBudget, Method, Pending
@@ -11,6 +20,8 @@ from nightlatch.domain.guesses import Guesses, Paid
 from nightlatch.domain.mail import Letter, MailState, Posted
 from nightlatch.domain.members import App, Invitation, Member, MemberRole, MemberSession, Reset
 from nightlatch.domain.numbers import Number, RegistrationBudget, TurnOffLink, TwoStep
+from nightlatch.domain.profiles import Profile
+from nightlatch.domain.webhooks import Delivery, DeliveryState, Field
 
 Row = tuple[Any, ...]
 
@@ -29,6 +40,23 @@ NUMBER_COLUMNS: Final = (
 )  # fmt: skip
 USER_COLUMNS: Final = (
     "client", "username", "role", "verifier", "must_change", "wrong_logins", "last_wrong_at",
+)  # fmt: skip
+
+
+PROFILE_COLUMNS: Final = (
+    "number", "about", "address", "description", "email", "websites", "vertical",
+)  # fmt: skip
+APP_COLUMNS: Final = (
+    "id", "portfolio", "name", "secret", "created_at", "needs_proof", "callback_url",
+    "callback_fields",
+)  # fmt: skip
+SYSTEM_USER_COLUMNS: Final = ("id", "portfolio", "name", "role", "created_at", "wabas")
+ACCESS_TOKEN_COLUMNS: Final = (
+    "hash", "system_user", "app", "scopes", "issued_at", "expires_at",
+)  # fmt: skip
+DELIVERY_COLUMNS: Final = (
+    "key", "app", "waba", "line", "field", "value", "at", "posted_at", "due_at", "attempts",
+    "alone", "state", "ended_at", "status", "answer", "fault",
 )  # fmt: skip
 
 
@@ -355,3 +383,129 @@ def posted_from_row(row: Row) -> Posted:
         ended_at=_moment(ended_at),
         fault=fault,
     )
+
+
+def profile_to_row(number: str, profile: Profile) -> Row:
+    """In the order of PROFILE_COLUMNS."""
+    return (
+        int(number), profile.about, profile.address, profile.description, profile.email,
+        json.dumps(profile.websites), profile.vertical,
+    )  # fmt: skip
+
+
+def profile_from_row(row: Row) -> Profile:
+    """From the columns of PROFILE_COLUMNS."""
+    _, about, address, description, email, websites, vertical = row
+    return Profile(about, address, description, email, tuple(json.loads(websites)), vertical)
+
+
+def app_to_row(app: GraphApp) -> Row:
+    """In the order of APP_COLUMNS."""
+    callback = app.callback
+    return (
+        app.id, app.portfolio, app.name, app.secret, micros(app.created_at), int(app.needs_proof),
+        None if callback is None else callback.url,
+        "" if callback is None else _join(sorted(callback.fields)),
+    )  # fmt: skip
+
+
+def app_from_row(row: Row) -> GraphApp:
+    """From the columns of APP_COLUMNS."""
+    id_, portfolio, name, secret, created_at, needs_proof, url, fields = row
+    return GraphApp(
+        id=id_,
+        portfolio=portfolio,
+        name=name,
+        secret=secret,
+        created_at=moment(created_at),
+        needs_proof=bool(needs_proof),
+        callback=None if url is None else Callback(url, frozenset(map(Field, _split(fields)))),
+    )
+
+
+def system_user_to_row(user: SystemUser) -> Row:
+    """In the order of SYSTEM_USER_COLUMNS."""
+    return (
+        user.id, user.portfolio, user.name, user.role.value, micros(user.created_at),
+        _join(user.wabas),
+    )  # fmt: skip
+
+
+def system_user_from_row(row: Row) -> SystemUser:
+    """From the columns of SYSTEM_USER_COLUMNS."""
+    id_, portfolio, name, role, created_at, wabas = row
+    return SystemUser(
+        id=id_,
+        portfolio=portfolio,
+        name=name,
+        role=SystemRole(role),
+        created_at=moment(created_at),
+        wabas=_split(wabas),
+    )
+
+
+def access_token_to_row(token: AccessToken) -> Row:
+    """In the order of ACCESS_TOKEN_COLUMNS."""
+    return (
+        token.hash, token.user, token.app, _join(token.scopes), micros(token.issued_at),
+        _micros(token.expires_at),
+    )  # fmt: skip
+
+
+def access_token_from_row(row: Row) -> AccessToken:
+    """From the columns of ACCESS_TOKEN_COLUMNS."""
+    hash_, user, app, scopes, issued_at, expires_at = row
+    return AccessToken(
+        hash=hash_,
+        user=user,
+        app=app,
+        scopes=tuple(map(Scope, _split(scopes))),
+        issued_at=moment(issued_at),
+        expires_at=_moment(expires_at),
+    )
+
+
+def delivery_to_row(delivery: Delivery) -> Row:
+    """In the order of DELIVERY_COLUMNS."""
+    return (
+        delivery.key, delivery.app, delivery.waba, delivery.line, delivery.field.value,
+        json.dumps(delivery.value), micros(delivery.at), micros(delivery.posted_at),
+        micros(delivery.due_at), delivery.attempts, int(delivery.alone), delivery.state.value,
+        _micros(delivery.ended_at), delivery.status, delivery.answer, delivery.fault,
+    )  # fmt: skip
+
+
+def delivery_from_row(row: Row) -> Delivery:
+    """From the columns of DELIVERY_COLUMNS."""
+    (
+        key, app, waba, line, field, value, at, posted_at, due_at, attempts, alone, state,
+        ended_at, status, answer, fault,
+    ) = row  # fmt: skip
+    return Delivery(
+        key=key,
+        app=app,
+        waba=waba,
+        line=line,
+        field=Field(field),
+        value=tuple((name, said) for name, said in json.loads(value)),
+        at=moment(at),
+        posted_at=moment(posted_at),
+        due_at=moment(due_at),
+        attempts=attempts,
+        alone=bool(alone),
+        state=DeliveryState(state),
+        ended_at=_moment(ended_at),
+        status=status,
+        answer=answer,
+        fault=fault,
+    )
+
+
+def _join(words: Iterable[str]) -> str:
+    """With a comma on each side of every word, so that SQL finds a whole one."""
+    joined = ",".join(words)
+    return f",{joined}," if joined else ""
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(text.strip(",").split(",")) if text else ()

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from nightlatch.adapters.sqlite import rows
-from nightlatch.adapters.sqlite.base import changes, insert, update
+from nightlatch.adapters.sqlite.access import Access
+from nightlatch.adapters.sqlite.base import changes, insert, select, update
 from nightlatch.adapters.sqlite.changes import Changes
 from nightlatch.adapters.sqlite.lists import Lists, count_events, count_number
 from nightlatch.adapters.sqlite.mail import Mails
 from nightlatch.adapters.sqlite.members import Members
 from nightlatch.adapters.sqlite.rows import micros, moment
 from nightlatch.adapters.sqlite.schema import migrate
+from nightlatch.adapters.sqlite.webhooks import Webhooks
 from nightlatch.adapters.sqlite.writer import StoreRefused, Writer, connect
 from nightlatch.domain.audit import GENESIS, Event, Link
 from nightlatch.domain.clients import Client, Session, User
@@ -28,14 +30,23 @@ from nightlatch.domain.errors import (
     UserUnknown,
 )
 from nightlatch.domain.limits import (
+    ACCESS_TOKEN_KEPT,
     MAIL_KEPT,
     SESSION_LIFE,
     SIGN_IN_MEMORY,
     TOKENS_PER_USER,
     USERS_PER_CLIENT,
 )
-from nightlatch.domain.numbers import CodeMessage, Decision, Number
-from nightlatch.ports import Change, HandsetMessage, OutboxMessage, SealedValue, UserChange
+from nightlatch.domain.numbers import CLOUD_API, CodeMessage, Decision, Number
+from nightlatch.domain.profiles import Profile
+from nightlatch.ports import (
+    Change,
+    HandsetMessage,
+    OutboxMessage,
+    ProfileChange,
+    SealedValue,
+    UserChange,
+)
 
 _NUMBER: Final = f"SELECT {', '.join(rows.NUMBER_COLUMNS)} FROM numbers "  # noqa: S608 - constants
 _NUMBER_BY_ID: Final = _NUMBER + "WHERE id = ?"
@@ -51,6 +62,7 @@ _NUMBER_PENDING: Final = _NUMBER + "WHERE pending_client = ? ORDER BY pending_se
 _HOLDS: Final = (
     "SELECT n.holder IS c.name FROM clients c JOIN numbers n ON n.id = c.number WHERE c.name = ?"
 )
+_PROFILE: Final = select("profiles", rows.PROFILE_COLUMNS)
 _LINK: Final = "SELECT subject, seq, at, kind, by, details, place, hash FROM audit "
 _SEALED: Final = {  # place -> table, column, owner, rows of the owner ?1
     "pin": ("numbers", "pin_verifier", "id", "id = CAST(?1 AS INTEGER)"),
@@ -65,12 +77,13 @@ _SEALED: Final = {  # place -> table, column, owner, rows of the owner ?1
     "member": ("members", "verifier", "id", "id = ?1"),
     "app": ("members", "app_sealed", "id", "id = ?1"),
     "mail": ("mail", "sealed", "about", "about = ?1"),
+    "graph-app": ("apps", "secret", "id", "id = ?1"),
 }
 _ID_DIGITS: Final = 18
 _LAST_SEQ: Final = 1 << 62
 
 
-class SqliteStore(Members, Mails, Lists):
+class SqliteStore(Members, Mails, Lists, Access, Webhooks):
     """Writes go to one thread; reads run where they are called and never wait for writers."""
 
     def __init__(self, path: Path, audit_key: bytes) -> None:
@@ -122,6 +135,50 @@ class SqliteStore(Members, Mails, Lists):
     async def numbers(self, after: str = "", limit: int = 1_000) -> Sequence[Number]:
         found = self._all(_NUMBER + "WHERE e164 > ? ORDER BY e164 LIMIT ?", (after, limit))
         return [rows.number_from_row(row) for row in found]
+
+    async def onboarded(
+        self,
+        waba: str,
+        after: tuple[datetime | None, str] | None,
+        limit: int,
+        *,
+        newest_first: bool,
+    ) -> Sequence[Number]:
+        beyond, order = ("<", "DESC") if newest_first else (">", "ASC")
+        where = ""
+        values: tuple[int, ...] = ()
+        if after is not None:
+            at, id = after
+            where = f" AND (coalesce(registered_at, 0), id) {beyond} (?, ?)"
+            values = (0 if at is None else micros(at), int(id))
+        found = self._all(
+            f"{_NUMBER}WHERE waba = ?{where}"
+            f" ORDER BY coalesce(registered_at, 0) {order}, id {order} LIMIT ?",
+            (waba, *values, limit),
+        )
+        return [rows.number_from_row(row) for row in found]
+
+    async def profile(self, number: str) -> Profile:
+        row = self._one(_PROFILE + "WHERE number = ?", (_row_id(number),))
+        return Profile() if row is None else rows.profile_from_row(row)
+
+    async def update_profile(
+        self, number: str, change: ProfileChange, events: Sequence[Event]
+    ) -> Profile:
+        def work(connection: sqlite3.Connection) -> Profile:
+            id = _row_id(number)
+            if connection.execute("SELECT 1 FROM numbers WHERE id = ?", (id,)).fetchone() is None:
+                raise NumberUnknown
+            row = connection.execute(_PROFILE + "WHERE number = ?", (id,)).fetchone()
+            profile = change(Profile() if row is None else rows.profile_from_row(row))
+            connection.execute(
+                insert("profiles", rows.PROFILE_COLUMNS).replace("INSERT", "INSERT OR REPLACE", 1),
+                rows.profile_to_row(number, profile),
+            )
+            self._append_to_number(connection, number, events)
+            return profile
+
+        return await self._writer.run(work)
 
     async def add_number(self, number: Number, events: Sequence[Event]) -> None:
         def add(connection: sqlite3.Connection) -> None:
@@ -182,6 +239,8 @@ class SqliteStore(Members, Mails, Lists):
                 "SELECT portfolio FROM wabas WHERE id = ?", (number.waba,)
             ).fetchone()
             self._post(connection, portfolio, decision.mails)
+        for hook in decision.hooks:
+            self._tell(connection, number.waba, hook)
         for message in decision.messages:
             connection.execute(
                 "INSERT INTO outbox"
@@ -481,6 +540,10 @@ class SqliteStore(Members, Mails, Lists):
             )
             connection.execute("DELETE FROM mail WHERE ended_at <= ?", (micros(now - MAIL_KEPT),))
             connection.execute(
+                "DELETE FROM access_tokens WHERE expires_at <= ?",
+                (micros(now - ACCESS_TOKEN_KEPT),),
+            )
+            connection.execute(
                 "INSERT INTO meta (key, value) VALUES ('latest_time', ?) ON CONFLICT (key)"
                 " DO UPDATE SET"
                 " value = max(CAST(value AS INTEGER), CAST(excluded.value AS INTEGER))",
@@ -488,6 +551,8 @@ class SqliteStore(Members, Mails, Lists):
             )
 
         await self._writer.run(work)
+        while await self._writer.run(lambda c: self._forget_deliveries(c, now)):
+            pass
 
     async def latest_time(self) -> datetime | None:
         row = self._one(
@@ -541,11 +606,16 @@ class SqliteStore(Members, Mails, Lists):
             target.close()
 
     def faults(self) -> list[str]:
-        """What SQLite's own integrity check finds."""
+        """What SQLite's own integrity check finds, and numbers that nobody known holds."""
         found = self._all("PRAGMA integrity_check", ()) + [
             (f"a row of {table} points nowhere",)
             for table, *_ in self._all("PRAGMA foreign_key_check", ())
         ]
+        found += self._all(
+            "SELECT 'number ' || e164 || ' is held by ' || holder || ', who is unknown'"
+            " FROM numbers WHERE holder <> ? AND holder NOT IN (SELECT name FROM clients)",
+            (CLOUD_API,),
+        )
         return [str(row[0]) for row in found if row != ("ok",)]
 
     def _number(self, sql: str, value: int | str | bytes) -> Number | None:
