@@ -247,6 +247,33 @@ def test_a_letter_says_who_did_it_in_words_and_whom_to_look_at(by: str, told: st
         assert then in body
 
 
+@pytest.mark.parametrize(
+    ("by", "told"),
+    [
+        ("system-user:612345678901234", "the system user 612345678901234, by an access token"),
+        ("app:512345678901234", "the app 512345678901234, by an access token"),
+    ],
+)
+def test_what_a_program_did_over_the_cloud_api_says_so_and_names_the_remedy(by: str, told: str):
+    changed = write(Letter.PIN_CHANGED, by)
+    guessed = write(Letter.FIRST_WRONG_GUESS, by)
+    taken = write(Letter.NUMBER_TAKEN_OVER, by)
+
+    assert taken.subject == f"{E164} was registered over the Cloud API"
+    for letter in (changed, guessed, taken):
+        for body in bodies(letter):
+            assert told in body
+            assert "another client" not in body
+    for body in bodies(changed):
+        assert "revoke the access tokens of the program that did it" in body
+    for body in bodies(guessed):
+        assert "whoever tried has an access token: revoke it" in body
+    for body in bodies(taken):
+        assert "has an access token and received its code" in body
+        assert "Revoke the access token, register the number again" in body
+        assert "certificate" not in body
+
+
 def test_a_wrong_guess_while_registering_means_that_the_certificate_is_out():
     by_client = bodies(write(Letter.FIRST_WRONG_GUESS, f"{THIEF.client}/admin"))
     by_member = bodies(write(Letter.FIRST_WRONG_GUESS, OWNER.email))

@@ -22,6 +22,7 @@ from nightlatch.ports import Rendered
 _WIDTH = 76
 _LONG_GAP = re.compile(r"\n{3,}")
 _PARAGRAPH = re.compile(r"\n\n+")
+_PROGRAMS = {"system-user:": "system user", "app:": "app"}
 
 
 class PaperLetters:
@@ -87,10 +88,12 @@ class _Told:
 
     @property
     def by_kind(self) -> str:
-        """``member``, ``user`` of a client, or ``operator``."""
+        """``member``, ``user`` of a client, ``program`` with an access token, or ``operator``."""
         by = self.facts.get("by", "")
         if by == OPERATOR:
             return "operator"
+        if by.startswith(tuple(_PROGRAMS)):
+            return "program"
         return "user" if "/" in by and "@" not in by.partition("/")[0] else "member"
 
     @property
@@ -101,6 +104,9 @@ class _Told:
         if self.by_kind == "user":
             client, _, user = by.partition("/")
             return f"user {user} of the client {client}"
+        if self.by_kind == "program":
+            kind, _, id = by.partition(":")
+            return f"the {_PROGRAMS[kind + ':']} {id}, by an access token"
         name = self.facts.get("by_name", "")
         return f"{name} ({by})" if name else by
 
@@ -163,7 +169,8 @@ def _number_locked(told: _Told) -> _Draft:
 
 
 def _number_taken_over(told: _Told) -> _Draft:
-    return _about_number(told, f"{told.facts['number']} was registered by another client")
+    how = "over the Cloud API" if told.by_kind == "program" else "by another client"
+    return _about_number(told, f"{told.facts['number']} was registered {how}")
 
 
 def _invitation(told: _Told) -> _Draft:
