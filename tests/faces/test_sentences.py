@@ -13,6 +13,9 @@ _DETAILS = {
     "in_a_row": 3, "weak": True, "username": "mia", "member": "vito@luckyshrub.example",
     "role": "viewer", "left": 4, "method": "voice", "shards": 2, "second_step": "app",
     "already_held": True, "address_changed": True, "invited": True, "guess": 7,
+    "app": "512345678901234", "system_user": "612345678901234", "waba": "312345678901234",
+    "token": "0123456789ab", "scopes": "whatsapp_business_management", "fields": "security",
+    "wabas": "312345678901234",
 }  # fmt: skip
 
 
@@ -54,6 +57,8 @@ def test_no_two_kinds_read_the_same():
         ("thief/eve@example.com", "eve@example.com of client thief"),
         ("olivia@luckyshrub.example", "olivia@luckyshrub.example"),
         ("member:412345678901234", "a member who may not do this"),
+        ("app:512345678901234", "app 512345678901234"),
+        ("system-user:612345678901234", "system user 612345678901234"),
     ],
 )
 def test_it_is_told_who_did_it(by, who):
@@ -109,3 +114,52 @@ def test_a_weak_pin_is_told_beside_the_change():
 
     assert sentences.says(weak) == "The PIN was changed. The PIN is easy to guess."
     assert sentences.says(fine) == "The PIN was changed."
+
+
+@pytest.mark.parametrize(
+    ("kind", "details", "says"),
+    [
+        (Kind.NUMBER_REGISTERED, {"client": "Cloud API"}, "Registered with the Cloud API."),
+        (Kind.NUMBER_REGISTERED, {"client": "main"}, "Registered by client main."),
+        (Kind.NUMBER_TAKEN_OVER, {"from": "Cloud API"}, "Taken over from the Cloud API."),
+        (Kind.NUMBER_TAKEN_OVER, {"from": "main"}, "Taken over from client main."),
+        (
+            Kind.NUMBER_RELEASED,
+            {"from": "Cloud API"},
+            "Deregistered: the Cloud API let go of the number.",
+        ),
+        (
+            Kind.GUESS_WRONG,
+            {"path": "graph", "in_a_row": 1},
+            "Wrong PIN while registering over the Cloud API.",
+        ),
+    ],
+)
+def test_a_number_that_lives_on_the_cloud_api_reads_so(kind, details, says):
+    assert sentences.says(Event(kind, "operator", NOON, tuple(details.items()))) == says
+
+
+@pytest.mark.parametrize(
+    ("details", "says"),
+    [
+        ({"needs_proof": True}, "Each call with tokens of app 5 needs a proof now."),
+        ({"needs_proof": False}, "Each call with tokens of app 5 needs no proof any more."),
+        ({"fields": "security"}, "Webhooks of app 5 go to another address, for security."),
+        ({"fields": ""}, "Webhooks of app 5 go nowhere any more."),
+    ],
+)
+def test_what_changed_about_an_app_is_told(details, says):
+    event = Event(Kind.APP_CHANGED, "operator", NOON, (("app", "5"), *details.items()))
+
+    assert sentences.says(event) == says
+
+
+def test_what_a_system_user_sees_is_told_where_it_is_not_everything():
+    def told(*details: tuple[str, str]) -> str:
+        return sentences.says(Event(Kind.SYSTEM_USER_CHANGED, "operator", NOON, details))
+
+    employee = (("system_user", "6"), ("role", "employee"), ("wabas", "31,32"))
+    admin = (("system_user", "6"), ("role", "admin"), ("wabas", ""))
+
+    assert told(*employee) == "System user 6 has the role employee now; it sees 31,32."
+    assert told(*admin) == "System user 6 has the role admin now."

@@ -81,6 +81,14 @@ class Note:
         self.refusal: str | None = None
 
 
+def header(scope: Scope, name: bytes) -> str | None:
+    """The first header of this name, which is given in lower case."""
+    for found, value in scope["headers"]:
+        if found == name:
+            return str(value.decode("latin-1"))
+    return None
+
+
 def note_of(scope: Scope) -> Note:
     note: Note = scope["nightlatch"]
     return note
@@ -241,6 +249,29 @@ class Door:
             refusal=note.refusal,
             ms=round(milliseconds, 3),
         )
+
+
+class AtRoot:
+    """An ASGI application in front of another: requests to *hosts*, or to any host when None,
+    find what lies below *prefix* at the root. ``scope["nightlatch.below"]`` says that they did."""
+
+    def __init__(self, app: App, prefix: str, hosts: frozenset[str] | None = None) -> None:
+        self._app = app
+        self._prefix = prefix
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._is_for_us(scope):
+            scope["nightlatch.below"] = self._prefix
+            scope["path"] = self._prefix + scope["path"]
+            scope["raw_path"] = self._prefix.encode() + scope["raw_path"]
+        await self._app(scope, receive, send)
+
+    def _is_for_us(self, scope: Scope) -> bool:
+        if self._hosts is None:
+            return True
+        named = [value for name, value in scope["headers"] if name == b"host"]
+        return any(_name(host) in self._hosts for host in named)
 
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -38,6 +38,12 @@ class Metrics:
             ["result"],
             registry=self.registry,
         )
+        self.webhooks = Counter(
+            "nightlatch_webhooks",
+            "Webhook deliveries that arrived, were put off, or were given up",
+            ["result"],
+            registry=self.registry,
+        )
         self._known: dict[tuple[str, str], Summary] = {}
         self._known_refusals: dict[str, Counter] = {}
 

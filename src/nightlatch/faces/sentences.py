@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from nightlatch.domain.audit import OPERATOR, Detail, Event, Kind, Link
+from nightlatch.domain.numbers import CLOUD_API
 
 Told = Mapping[str, Detail]
 
@@ -29,6 +30,7 @@ _WHILE: Final = {
     "account": "while registering",
     "shards": "while setting shards",
     "manager": "while changing the PIN in the Manager",
+    "graph": "while registering over the Cloud API",
 }
 """What a PIN was given for, by the ``path`` of its guess."""
 
@@ -70,7 +72,22 @@ class _Left(dict[str, str]):
         return "?"
 
 
+def held_by(holder: Detail | None) -> str:
+    """Who holds a number, in the middle of a sentence."""
+    if holder is None:
+        return "?"
+    return f"the {CLOUD_API}" if holder == CLOUD_API else f"client {holder}"
+
+
+def _registered(told: Told) -> str:
+    if told.get("client") == CLOUD_API:
+        return f"Registered with the {CLOUD_API}."
+    return f"Registered by {held_by(told.get('client'))}."
+
+
 def _released(told: Told) -> str:
+    if told.get("from") == CLOUD_API:
+        return f"Deregistered: the {CLOUD_API} let go of the number."
     if "from" in told:
         return f"Deregistered: client {told['from']} let go of the number."
     return "Released: the client that held it has registered another number."
@@ -110,6 +127,22 @@ def _changed(told: Told) -> str:
     return f"The portfolio is called {told.get('name', '?')}."
 
 
+def _app_changed(told: Told) -> str:
+    app = told.get("app", "?")
+    if "needs_proof" in told:
+        needs = "needs a proof now" if told["needs_proof"] else "needs no proof any more"
+        return f"Each call with tokens of app {app} {needs}."
+    if told.get("fields"):
+        return f"Webhooks of app {app} go to another address, for {told['fields']}."
+    return f"Webhooks of app {app} go nowhere any more."
+
+
+def _system_user_changed(told: Told) -> str:
+    user, role = told.get("system_user", "?"), told.get("role", "?")
+    sees = f"; it sees {told['wabas']}" if told.get("wabas") else ""
+    return f"System user {user} has the role {role} now{sees}."
+
+
 def _signed_in(told: Told) -> str:
     step = told.get("second_step")
     return f"Signed in with password and {step}." if step else "Signed in."
@@ -117,8 +150,11 @@ def _signed_in(told: Told) -> str:
 
 _SENTENCES: Final[dict[Kind, tuple[str, Callable[[Told], str]]]] = {
     Kind.NUMBER_ADDED: ("info", _named("The number was added.")),
-    Kind.NUMBER_REGISTERED: ("ok", _named("Registered by client {client}.")),
-    Kind.NUMBER_TAKEN_OVER: ("warn", _named("Taken over from client {from}.")),
+    Kind.NUMBER_REGISTERED: ("ok", _registered),
+    Kind.NUMBER_TAKEN_OVER: (
+        "warn",
+        lambda told: f"Taken over from {held_by(told.get('from'))}.",
+    ),
     Kind.NUMBER_RELEASED: ("off", _released),
     Kind.NUMBER_UNLOCKED: ("ok", _named("Unlocked: wrong PINs are counted from the beginning.")),
     Kind.NAME_ASKED: ("info", _named("The display name “{name}” was asked for.")),
@@ -174,6 +210,34 @@ _SENTENCES: Final[dict[Kind, tuple[str, Callable[[Told], str]]]] = {
     Kind.SIGNED_IN: ("info", _signed_in),
     Kind.SIGN_IN_WRONG: ("warn", _named("Wrong password or code at sign-in.")),
     Kind.SESSIONS_ENDED: ("info", _named("All other sessions were ended.")),
+    Kind.CODE_VERIFIED: (
+        "ok",
+        _named("The registration code was right; for 14 days the number needs no other."),
+    ),
+    Kind.PROFILE_CHANGED: ("info", _named("The business profile was changed.")),
+    Kind.APP_ADDED: ("info", _named("The app {name} was added.")),
+    Kind.APP_CHANGED: ("info", _app_changed),
+    Kind.APP_SECRET: ("warn", _named("The secret of app {app} was renewed.")),
+    Kind.APP_REMOVED: ("warn", _named("The app {name} was removed, with its access tokens.")),
+    Kind.WABA_SUBSCRIBED: ("info", _named("App {app} hears about WhatsApp account {waba} now.")),
+    Kind.WABA_UNSUBSCRIBED: (
+        "info",
+        _named("App {app} hears about WhatsApp account {waba} no more."),
+    ),
+    Kind.SYSTEM_USER_ADDED: ("info", _named("The system user {name} was added as {role}.")),
+    Kind.SYSTEM_USER_CHANGED: ("info", _system_user_changed),
+    Kind.SYSTEM_USER_REMOVED: (
+        "warn",
+        _named("The system user {name} was removed, with its access tokens."),
+    ),
+    Kind.TOKEN_ISSUED: (
+        "warn",
+        _named("Access token {token} was issued to system user {system_user}: {scopes}."),
+    ),
+    Kind.TOKEN_REVOKED: (
+        "info",
+        _named("Access token {token} of system user {system_user} was revoked."),
+    ),
 }
 
 
@@ -193,6 +257,9 @@ def who(by: str) -> str:
         return "the operator, by the command line"
     if by.startswith("member:"):
         return "a member who may not do this"
+    for front, word in (("app:", "app"), ("system-user:", "system user")):
+        if by.startswith(front):
+            return f"{word} {by.removeprefix(front)}"
     client, slash, username = by.partition("/")
     return f"{username} of client {client}" if slash else by
 

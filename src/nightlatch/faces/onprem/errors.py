@@ -159,14 +159,19 @@ BUG: Final = _row(
 
 ELSEWHERE: Final[frozenset[type[Refusal]]] = frozenset(
     {
-        e.AppAlreadyOn, e.AppCodeRefused, e.CertificateNotReady, e.ClientExists, e.FormForged,
-        e.LastOwner, e.LinkRefused, e.MailEnded, e.MailUnknown, e.MemberExists, e.MemberUnknown,
-        e.NameWait, e.NoNameAsked, e.NumberExists, e.NumberUnknown, e.PinChangedMeanwhile,
-        e.PinUnchanged, e.PortfolioUnknown, e.RoleTooLow, e.SignInRefused, e.SignInWait,
-        e.SignedOut, e.TooManyMembers, e.TwoStepIsOff, e.TwoStepIsOn, e.WabaUnknown,
+        e.AccessTokenExpired, e.AccessTokenMissing, e.AccessTokenRefused, e.AccessTokenUnknown,
+        e.AppAlreadyOn, e.AppCodeRefused, e.AppUnknown, e.CallbackRefused, e.CertificateNotReady,
+        e.ClientExists, e.CodeNeeded, e.CodeVerified, e.DeliveryUnknown, e.EdgeUnknown,
+        e.FieldUnknown, e.FormForged, e.LastOwner, e.LinkRefused, e.MailEnded, e.MailUnknown,
+        e.MemberExists, e.MemberUnknown, e.NameWait, e.NoNameAsked, e.NodeUnknown, e.NotOnCloud,
+        e.NotSubscribed, e.NumberExists, e.NumberUnknown, e.PinChangedMeanwhile, e.PinUnchanged,
+        e.PortfolioUnknown, e.ProofMissing, e.ProofRefused, e.RoleTooLow, e.ScopeMissing,
+        e.SignInRefused, e.SignInWait, e.SignedOut, e.SystemUserUnknown, e.TooManyAccessTokens,
+        e.TooManyApps, e.TooManyMembers, e.TooManySystemUsers, e.TwoStepIsOff, e.TwoStepIsOn,
+        e.WabaUnknown,
     }
 )  # fmt: skip
-"""Refusals that no call of this face can meet; the Manager and the command line word them."""
+"""Refusals that no call of this face can meet; the other faces word them."""
 
 
 def row_of(refusal: Refusal) -> Row:

@@ -96,12 +96,13 @@ def _operation(route: Route) -> dict[str, Any]:
     if parameters:
         operation["parameters"] = parameters
     if route.fields:
+        needed = any(field.required for field in route.fields)
         operation["requestBody"] = {
-            "required": any(field.required for field in route.fields),
+            "required": needed,
             "content": {
                 "application/json": {
                     "schema": {
-                        "type": "object",
+                        "type": "object" if needed else ["object", "null"],
                         "additionalProperties": False,
                         "required": [field.name for field in route.fields if field.required],
                         "properties": {field.name: dict(field.schema) for field in route.fields},

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from nightlatch.domain.clients import Session
 from nightlatch.domain.errors import (
@@ -15,6 +15,7 @@ from nightlatch.domain.errors import (
     Refusal,
     RequestMalformed,
 )
+from nightlatch.faces.bodies import read_json
 from nightlatch.faces.onprem.errors import BUG, Row, row_of
 from nightlatch.ports import World
 
@@ -139,13 +140,7 @@ def read_body(raw: bytes, content_type: str | None) -> dict[str, Any]:
         charset = parameters.replace(" ", "").replace('"', "").lower()
         if charset not in ("", "charset=utf-8"):
             raise RequestMalformed("send JSON in UTF-8")
-    try:
-        text = raw.decode()
-        body = _DECODER.decode(text)
-        if "\\u" in text:
-            json.dumps(body, ensure_ascii=False).encode()  # lone surrogates end here
-    except (ValueError, RecursionError) as error:
-        raise RequestMalformed("the body is not JSON in UTF-8") from error
+    body = read_json(raw)
     if body is None:
         return {}
     if not isinstance(body, dict):
@@ -192,16 +187,4 @@ def text(name: str, longest: int) -> Callable[[object], str]:
 _ABSENT: Final = object()
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise RequestMalformed("a key stands twice in one object")
-    return found
-
-
-def _refuse_constant(_: str) -> NoReturn:
-    raise RequestMalformed("NaN and Infinity are not JSON")
-
-
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
