@@ -111,6 +111,7 @@ def test_numbers_list_as_json_gives_what_a_registration_needs(line: Line):
     assert number["status"] == "CONNECTED"
     assert number["two_step"] == "on"
     assert number["held_by"] == "main"
+    assert (number["id"][0], number["waba"][0]) == ("1", "3")
     assert number["wrong_in_a_row"] == 6
     assert number["guesses"].startswith("wait ")
 
@@ -401,7 +402,7 @@ def test_a_backup_into_a_folder_that_is_not_there_is_refused_with_a_sentence(
 
 
 def test_check_finds_a_row_that_points_nowhere(line: Line, spoil: Spoil):
-    spoil("UPDATE numbers SET holder = 'nobody'")
+    spoil("UPDATE numbers SET waba = '9'")
 
     done = line("check")
 

@@ -136,7 +136,7 @@ def test_a_number_is_taken_from_its_client_and_stays_protected(line: Line):
     done = line("numbers", "deregister", E164)
     again = line("numbers", "deregister", E164)
 
-    assert done.stdout == f"{E164} was let go of by main\n"
+    assert done.stdout == f"{E164} was let go of by client main\n"
     assert (again.exit_code, again.stderr) == (1, "nightlatch: No client holds the number.\n")
     (number,) = line.json("numbers", "list")
     assert (number["status"], number["two_step"]) == ("DISCONNECTED", "on")

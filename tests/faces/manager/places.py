@@ -1,11 +1,16 @@
 """Every row of the table with a real address, so that a test can go over all of them."""
 
+import asyncio
 from dataclasses import dataclass
 
+from nightlatch.domain import access as rules
+from nightlatch.domain.access import Callback, Scope, SystemRole
+from nightlatch.domain.audit import OPERATOR
 from nightlatch.domain.members import MemberRole
+from nightlatch.domain.webhooks import Delivery, Field
 from nightlatch.faces.manager.routes import ROUTES
 from nightlatch.faces.manager.wire import PREFIX, Route
-from nightlatch.usecases import members, numbers, two_step
+from nightlatch.usecases import access, members, numbers, two_step, webhooks
 from tests.manager_client import ADA, OLIVIA, VITO, Office
 from tests.people import E164, OWNER
 
@@ -33,10 +38,12 @@ class Places:
 
 
 async def furnish(office: Office) -> Places:
-    """A number with a PIN, a letter of each sort that has a link, an invitation, and their links."""
+    """A number with a PIN, a letter of each sort that has a link, an invitation, and their links;
+    an app with a delivery that failed, and a system user with a token."""
     world = office.world
     olivia = office.people[OLIVIA.email]
     number = await numbers.find_number(world, E164)
+    api = await furnish_api(office)
     await two_step.set_pin(world, olivia, number, OWNER.pin)
     number = await numbers.find_number(world, E164)
     await two_step.ask_to_turn_off(world, olivia, number)
@@ -55,5 +62,62 @@ async def furnish(office: Office) -> Places:
         "number": number.id,
         "member": office.people[ADA.email].id,
         "key": letters[0].key,
+        "user": api.user,
+        "app": api.app,
+        "reference": api.reference,
+        "delivery": str((await api.failed_delivery(office)).key),
     }
     return Places(parts, tokens)
+
+
+NOWHERE = "https://127.0.0.1:9/hooks"
+"""An address that no webhook may go to."""
+
+
+@dataclass
+class Api:
+    """Ids of what API access is made of, and what must never be seen again."""
+
+    app: str
+    user: str
+    reference: str
+    secret: str
+    token: str
+
+    async def failed_delivery(self, office: Office) -> Delivery:
+        """The first delivery, given up; from then on the app hears of nothing that happens here."""
+        world = office.world
+        while True:
+            found = await webhooks.latest(world, (await office.portfolio()).id, 10)
+            if found and all(one.attempts for one in found):
+                break
+            world.nudge()
+            await asyncio.sleep(0.01)
+        await listen(office, self.app, Field.ACCOUNT)
+        now = world.clock.now()
+        keys = [one.key for one in found]
+        settled = await world.store.settle_deliveries(
+            keys, lambda d: d.failed("it answered HTTP 500", now), now
+        )
+        first: Delivery = min(settled, key=lambda delivery: delivery.key)
+        return first
+
+
+async def furnish_api(office: Office) -> Api:
+    """An app that hears about the number's PIN, at an address that nobody reaches."""
+    world, portfolio = office.world, (await office.portfolio()).id
+    new = await access.add_app(world, portfolio, "Shop floor")
+    await listen(office, new.app.id, Field.SECURITY)
+    waba = (await world.store.wabas(portfolio))[0]
+    await webhooks.subscribe(world, rules.Caller(new.app), waba)
+    user = await access.add_system_user(world, portfolio, "Till", SystemRole.EMPLOYEE, [waba.id])
+    token = await access.issue_token(world, user, new.app, [Scope.MANAGEMENT])
+    (kept,) = await access.access_tokens(world, user)
+    return Api(new.app.id, user.id, kept.reference, new.secret, token)
+
+
+async def listen(office: Office, app: str, *fields: Field) -> None:
+    """As if NOWHERE had answered the challenge."""
+    world = office.world
+    callback, now = Callback(NOWHERE, frozenset(fields)), world.clock.now()
+    await world.store.update_app(app, lambda a: rules.change_callback(a, callback, OPERATOR, now))

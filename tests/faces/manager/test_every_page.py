@@ -77,6 +77,8 @@ def test_every_form_can_be_opened_first():
 
     assert without == {
         "/sign-out", "/members/withdraw", "/mail/{key}/retry",
+        "/system-users/{user}/grant", "/system-users/{user}/withdraw", "/apps/{app}/proof",
+        "/apps/{app}/subscribe", "/apps/{app}/unsubscribe", "/webhooks/{delivery}/send-again",
         "/account/sessions/end", "/account/sessions/end-others",
     }  # fmt: skip
 
@@ -92,11 +94,15 @@ def test_who_may_do_what_is_what_was_decided():
 
     owners = ("/members", "/mail", "/portfolio")
     assert {row.partition(" ")[2].split("/")[1] for row in by_access[Access.OWNER]} == {
-        "members", "mail", "portfolio",
+        "members", "mail", "portfolio", "system-users", "apps",
     }  # fmt: skip
     for access, rows in by_access.items():
         if access is not Access.OWNER:
             assert not any(row.partition(" ")[2].startswith(owners) for row in rows)
+            api = {row for row in rows if row.partition(" ")[2].startswith(("/system-", "/apps"))}
+            assert api <= {
+                "GET /system-users", "GET /system-users/{user}", "GET /apps", "GET /apps/{app}",
+            }  # fmt: skip
     assert by_access[Access.HALF] == {"GET /sign-in/code", "POST /sign-in/code"}
     assert {row.partition(" ")[2].split("/")[1] for row in by_access[Access.ANYONE]} == {
         "sign-in", "sign-out", "welcome", "join", "forgotten", "reset",
@@ -110,6 +116,7 @@ def test_who_may_do_what_is_what_was_decided():
         "GET /account/app", "POST /account/app", "GET /account/app/off",
         "POST /account/app/off", "POST /account/sessions/end",
         "POST /account/sessions/end-others",
+        "GET /system-users", "GET /apps", "GET /webhooks",
     }  # fmt: skip
 
 

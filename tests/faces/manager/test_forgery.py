@@ -7,7 +7,7 @@ import pytest
 
 from nightlatch.domain.errors import FormForged, ParameterUnexpected, RequestMalformed
 from nightlatch.faces.manager.wire import Access, Route
-from tests.faces.manager.places import UNSAFE, furnish
+from tests.faces.manager.places import UNSAFE, Places, furnish
 from tests.manager_client import ADA, OLIVIA, PASSWORD, Browserless, Office, dump, refuses
 
 
@@ -66,12 +66,17 @@ FIELDS = {
     "cc": "49",
     "phone_number": "15123456789",
     "session": "0123456789abcdef",
+    "callback_url": "https://receiver.example/hooks",
+    "needed": "yes",
+    "expiry": "never",
+    "whatsapp_business_management": "1",
+    "security": "1",
 }
 """What would do harm if a forged form were taken for ours."""
 
 
-def harmful(route: Route) -> dict[str, str]:
-    return {name: FIELDS.get(name, "") for name in route.form}
+def harmful(route: Route, places: Places) -> dict[str, str]:
+    return {name: (FIELDS | places.parts).get(name, "") for name in route.form}
 
 
 async def two_sign_ins(office: Office) -> tuple[Browserless, Tokens]:
@@ -99,7 +104,10 @@ async def test_t9_a_forged_form_is_refused_on_every_path_before_anything_is_writ
 
     for route in UNSAFE:
         reply = await browser.post(
-            places.of(route), harmful(route), csrf=forged.csrf(tokens), headers=forged.headers
+            places.of(route),
+            harmful(route, places),
+            csrf=forged.csrf(tokens),
+            headers=forged.headers,
         )
 
         assert refuses(reply, FormForged), (route.name, reply.status)
@@ -186,7 +194,7 @@ async def test_a_signed_out_browser_with_its_own_token_is_asked_to_sign_in(offic
     for route in UNSAFE:
         if route.access is Access.ANYONE:
             continue
-        reply = await visitor.post(places.of(route), harmful(route))
+        reply = await visitor.post(places.of(route), harmful(route, places))
 
         assert reply.status == 401, route.name
         assert b'action="/manager/sign-in"' in reply.raw

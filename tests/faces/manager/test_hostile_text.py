@@ -1,12 +1,13 @@
 """Names, addresses and browsers that try to be markup: shown as what they are, everywhere."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 import pytest
 
+from nightlatch.domain.access import Scope, SystemRole
 from nightlatch.domain.members import MemberRole
-from nightlatch.usecases import members, numbers, portfolios
+from nightlatch.usecases import access, members, numbers, portfolios
 from tests.faces.manager.places import SAFE, UNSAFE, Places, furnish
 from tests.manager_client import OLIVIA, PASSWORD, Browserless, Office
 from tests.people import E164
@@ -40,6 +41,16 @@ async def set_with_hostile_text(office: Office) -> Stage:
     number = await numbers.find_number(world, E164)
     await numbers.ask_name(world, number, name, MARK)
     await members.invite(world, hostile, f"b{ADDRESS}", MemberRole.ADMIN)
+    app = (await access.add_app(world, portfolio.id, name, MARK)).app
+    user = await access.add_system_user(world, portfolio.id, name, SystemRole.ADMIN, (), MARK)
+    await access.issue_token(world, user, app, [Scope.MANAGEMENT], None, QUOTES)
+    (token,) = await access.access_tokens(world, user)
+    now = world.clock.now()
+    await world.store.settle_deliveries(
+        [int(places.parts["delivery"])],
+        lambda d: replace(d, answer=f"{MARK}{QUOTES}{BRACES}", fault=MARK), now,
+    )  # fmt: skip
+    places.parts |= {"app": app.id, "user": user.id, "reference": token.reference}
     await members.ask_reset(world, ADDRESS)
     await office.letters()
     places.parts["member"] = hostile.id

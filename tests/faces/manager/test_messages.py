@@ -24,7 +24,7 @@ def made(kind: type[Refusal]) -> Refusal:
         return errors.PinNeeded()
     if issubclass(kind, errors._Parameter):
         return kind("email", "an e-mail address like name@example.com")
-    if kind in (errors.CertificateRefused, errors.RequestMalformed):
+    if kind in (errors.CertificateRefused, errors.RequestMalformed, errors.CallbackRefused):
         return kind("a field stands twice")
     return kind()
 

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from nightlatch.domain.codes import Method
 from nightlatch.domain.errors import (
     CertificateNotReady,
     NameWait,
@@ -21,11 +22,14 @@ from nightlatch.domain.errors import (
     RoleTooLow,
     WabaUnknown,
 )
+from nightlatch.domain.limits import VERIFIED_LIFE
 from nightlatch.domain.members import MemberRole
 from nightlatch.domain.numbers import Decision, Number
-from nightlatch.usecases import members, numbers, portfolios
+from nightlatch.faces.formats import moment
+from nightlatch.usecases import cloud, members, numbers, portfolios
 from tests.manager_client import (
     ADA,
+    OLIVIA,
     PASSWORD,
     VITO,
     Browserless,
@@ -676,3 +680,60 @@ async def test_an_open_list_and_number_hear_of_the_thief_at_the_next_asking(offi
     assert [page.status for page in pages] == [200, 200, 200]
     assert all("Under attack" in text_of(page) for page in pages)
     assert all(b"data-live" in page.raw for page in pages)
+
+
+# On the Cloud API
+
+
+async def registered_with_the_cloud_api(office: Office) -> str:
+    """Address of the number's page."""
+    world = office.world
+    for step in ("ask", "enter", "register"):
+        number = await office.town.number()
+        if step == "ask":
+            await cloud.request_code(world, number, Method.SMS, "system-user:612345678901234")
+        elif step == "enter":
+            code = await office.town.code()
+            await cloud.enter_code(world, number, code, "system-user:612345678901234")
+        else:
+            await cloud.register(world, number, OWNER.pin, "system-user:612345678901234")
+    return f"/manager/numbers/{(await office.town.number()).id}"
+
+
+async def test_a_number_on_the_cloud_api_reads_so_everywhere(office: Office):
+    target = await registered_with_the_cloud_api(office)
+    browser = await office.signed_in(OLIVIA)
+
+    page = text_of(await browser.get(target))
+    asked = text_of(await browser.get(f"{target}/deregister"))
+    waba = (await office.waba()).id
+    listed = text_of(await browser.get(f"/manager/accounts/{waba}/numbers"))
+
+    assert "Held by the Cloud API" in page
+    assert "Registered with the Cloud API" in page
+    assert "system user 612345678901234" in page
+    assert "client Cloud API" not in page + asked + listed
+    assert "The Cloud API lets go of the number at once" in asked
+    assert "with a code and the PIN" in asked
+    assert "Cloud API" in listed
+    done = await browser.follow(await browser.post(f"{target}/deregister"))
+    assert "Held by nobody" in text_of(done)
+    assert "Deregistered: the Cloud API let go of the number." in text_of(done)
+
+
+async def test_a_number_says_until_when_it_is_verified(office: Office):
+    browser = await office.signed_in(OLIVIA)
+    target = f"/manager/numbers/{(await office.town.number()).id}"
+    fresh = text_of(await browser.get(target))
+    await registered_with_the_cloud_api(office)
+    number = await office.town.number()
+
+    verified = text_of(await browser.get(target))
+    office.town.pass_time(VERIFIED_LIFE)
+    browser = await office.signed_in(OLIVIA)
+    expired = text_of(await browser.get(target))
+
+    assert "Registration code Not verified" in fresh
+    until = number.code_verified_at + VERIFIED_LIFE
+    assert f"Registration code Verified until {moment(until)}" in verified
+    assert "Registration code Verified too long ago" in expired

@@ -2,10 +2,11 @@
 
 import re
 
+from nightlatch.domain.access import Scope
 from nightlatch.domain.errors import RoleTooLow
 from nightlatch.faces.manager.routes import ROUTES
-from nightlatch.usecases import codes
-from tests.faces.manager.places import SAFE, furnish
+from nightlatch.usecases import access, codes
+from tests.faces.manager.places import SAFE, furnish, furnish_api
 from tests.faces.manager.test_signing_in import with_app
 from tests.manager_client import (
     ADA,
@@ -146,3 +147,43 @@ async def test_a_viewer_sees_no_certificate_no_code_and_no_mail(office: Office):
         certificate
         in (await admin.get(f"/manager/numbers/{places.parts['number']}/certificate")).raw.decode()
     )
+
+
+async def test_a_token_and_a_secret_are_seen_once_and_nowhere_else(office: Office, log):
+    api = await furnish_api(office)
+    browser = await office.signed_in(OLIVIA)
+    user, app = f"/manager/system-users/{api.user}", f"/manager/apps/{api.app}"
+    shown = [
+        await browser.fill_in("/manager/apps/add", name="Second", password=PASSWORD),
+        await browser.fill_in(f"{app}/secret", password=PASSWORD),
+        await browser.fill_in(
+            f"{user}/tokens",
+            app=api.app, expiry="never", password=PASSWORD, **{Scope.MANAGEMENT.value: "1"},
+        ),
+    ]  # fmt: skip
+    secrets = [
+        re.findall(r'class="secret-shown" id="[a-z-]+">([^<]+)<', page.raw.decode())[0]
+        for page in shown
+    ]
+    caller = await access.authenticate(office.world, secrets[2])
+
+    for route in SAFE:
+        if "{" not in route.path.replace("{user}", "").replace("{app}", ""):
+            path = route.path.replace("{user}", api.user).replace("{app}", api.app)
+            await browser.get(f"/manager{path}")
+
+    assert caller.user is not None
+    assert caller.user.id == api.user
+    assert len(set(secrets)) == 3
+    stored, written = repr(dump(office.town)), log.getvalue()
+    metrics = office.town.house.metrics.as_text()
+    for secret in (*secrets, api.token, api.secret):
+        assert secret not in stored
+        assert secret not in written
+        assert secret not in metrics
+    for secret in secrets:
+        assert [secret in reply.raw.decode() for reply in browser.seen].count(True) == 1
+        assert not any(secret in str(reply.headers) for reply in browser.seen)
+    assert browser.cookie
+    for page in shown:
+        assert page.header("Cache-Control") == "no-store"

@@ -14,7 +14,17 @@ import click
 from nightlatch import __version__
 from nightlatch.domain.clients import ADMIN, FACTORY_PASSWORD, FIRST_CLIENT
 from nightlatch.domain.numbers import Number
-from nightlatch.faces.cli import mail, members, numbers, output, portfolios
+from nightlatch.faces.cli import (
+    apps,
+    mail,
+    members,
+    numbers,
+    output,
+    portfolios,
+    system_users,
+    tokens,
+    webhooks,
+)
 from nightlatch.faces.cli.demo import play
 from nightlatch.faces.cli.frame import (
     BROKEN,
@@ -104,7 +114,8 @@ def serve(context: click.Context, /, data: Path | None, **chosen: Any) -> None:
 
 def _welcome(settings: Settings, number: Number, link: str | None, *, first: bool) -> str:
     lines = [
-        f"Nightlatch {__version__} serves the On-Premises API at {settings.origin}/v1",
+        f"Nightlatch {__version__} serves the On-Premises API at {settings.origin}/v1,",
+        f"the Cloud API's endpoints at {settings.origin}/graph",
         f"and the Manager at {settings.origin}/manager",
     ]
     if link is not None:
@@ -124,6 +135,7 @@ def _welcome(settings: Settings, number: Number, link: str | None, *, first: boo
             f"  number        {number.e164} ({number.name})",
             f"  certificate   {us} numbers certificate {number.e164}{flag}",
             f"  codes         {us} codes {number.e164}{flag}",
+            f"  access token  {us} token issue{flag}",
             f"  key ring      {settings.keyring_file}",
             "                keep a copy elsewhere: without it nothing stored can be opened",
         ]
@@ -379,5 +391,8 @@ async def check(house: House) -> None:
     click.echo("database, audit trail and key ring are in order")
 
 
-for _group in (members.group, mail.group, numbers.group, portfolios.group, portfolios.wabas):
+for _group in (
+    members.group, mail.group, numbers.group, portfolios.group, portfolios.wabas,
+    apps.group, system_users.group, tokens.group, webhooks.group,
+):  # fmt: skip
     cli.add_command(_group)

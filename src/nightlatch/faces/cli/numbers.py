@@ -71,7 +71,11 @@ async def _account(house: House, waba: str | None) -> str:
 async def list_(house: House, waba: str | None, show: Show, text: str, as_json: bool) -> None:
     """List numbers: all of them, or those that are asked for."""
     now = house.world.clock.now()
-    found = [_shown(line.number, now) async for line in _lines(house.world, waba, show, text)]
+    found = [
+        _shown(line.number, now)
+        | ({"id": line.number.id, "waba": line.number.waba} if as_json else {})
+        async for line in _lines(house.world, waba, show, text)
+    ]
     output.rows(found, as_json=as_json, empty="no numbers; see: nightlatch numbers add --help")
 
 
@@ -102,9 +106,11 @@ async def show(house: House, number: str, as_json: bool) -> None:
     last = await house.world.store.newest_events(_LAST, f"number:{found.id}")
     links = [output.event(link) for link in last]
     shown = _shown(found, house.world.clock.now()) | {
+        "id": found.id,
         "waba": found.waba,
         "asked_name": found.asked_name,
         "name_state": found.name_state.value,
+        "code_state": found.code_state(house.world.clock.now()).value,
     }
     if as_json:
         click.echo(json.dumps({**shown, "events": links}, ensure_ascii=False, indent=2))
@@ -193,7 +199,7 @@ async def deregister(house: House, number: str) -> None:
     """
     found = await numbers.find_number(house.world, spell_whole(number)[0])
     await numbers.deregister(house.world, found)
-    click.echo(f"{found.e164} was let go of by {found.holder}")
+    click.echo(f"{found.e164} was let go of by {sentences.held_by(found.holder)}")
 
 
 def _shown(number: Number, now: datetime) -> dict[str, Any]:

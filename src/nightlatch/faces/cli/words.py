@@ -82,6 +82,28 @@ SENTENCES: Final[dict[type[Refusal], str | Callable[[Any], str]]] = {
         "The letter cannot be sent again: it arrived, or its link is not good any more. "
         "Ask for a new one where it was asked for."
     ),
+    # The Cloud API
+    e.CodeVerified: "The number was verified not long ago; it needs no other code.",
+    e.CodeNeeded: "The number must be verified by a registration code first.",
+    e.NotOnCloud: "The number is not registered with the Cloud API.",
+    e.AccessTokenMissing: _API_ONLY,
+    e.AccessTokenRefused: _API_ONLY,
+    e.AccessTokenExpired: _API_ONLY,
+    e.ProofMissing: _API_ONLY,
+    e.ProofRefused: _API_ONLY,
+    e.ScopeMissing: _API_ONLY,
+    e.NodeUnknown: _API_ONLY,
+    e.EdgeUnknown: _API_ONLY,
+    e.FieldUnknown: _API_ONLY,
+    e.AppUnknown: "There is no such app; see: nightlatch app list",
+    e.TooManyApps: "The portfolio has as many apps as it may have; remove one first.",
+    e.SystemUserUnknown: "There is no such system user; see: nightlatch system-user list",
+    e.TooManySystemUsers: "The portfolio has as many system users as it may have.",
+    e.AccessTokenUnknown: "There is no such access token; see: nightlatch token list",
+    e.TooManyAccessTokens: "The system user has as many live access tokens as it may have.",
+    e.NotSubscribed: "The app is not subscribed to this WhatsApp account.",
+    e.CallbackRefused: lambda refusal: f"The address was not accepted: {refusal.why}.",
+    e.DeliveryUnknown: "There is no such delivery; see: nightlatch webhook list",
     # What we cannot do just now
     e.Unavailable: "The store or the key ring does not answer; see: nightlatch check",
     e.Overloaded: "Too much is going on just now; try again.",

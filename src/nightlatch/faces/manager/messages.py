@@ -143,6 +143,35 @@ ROWS: Final[dict[type[Refusal], Row]] = {
         409, "This letter cannot be sent again",
         "It arrived, or its link is no longer good. Ask for a new one where it was asked for.",
     ),
+    # API access
+    e.AppUnknown: _row(404, "There is no such app in this portfolio", "Look at the list of apps."),
+    e.TooManyApps: _row(
+        409, "The portfolio has as many apps as it may have", "Remove one first."
+    ),
+    e.SystemUserUnknown: _row(
+        404, "There is no such system user in this portfolio",
+        "Look at the list of system users.",
+    ),
+    e.TooManySystemUsers: _row(
+        409, "The portfolio has as many system users as it may have", "Remove one first."
+    ),
+    e.AccessTokenUnknown: _row(
+        404, "There is no such access token", "It was revoked, or belongs to another system user."
+    ),
+    e.TooManyAccessTokens: _row(
+        409, "The system user has as many live access tokens as it may have",
+        "Revoke one that nobody uses.",
+    ),
+    e.NotSubscribed: _row(
+        409, "The app is not subscribed to this WhatsApp account", "There is nothing to undo."
+    ),
+    e.CallbackRefused: _row(
+        400, "The address was not accepted",
+        lambda r: f"The reason: {r.why}. Nothing changed.", "callback_url",
+    ),
+    e.DeliveryUnknown: _row(
+        404, "There is no such delivery", "Deliveries are erased 7 days after they end."
+    ),
     # What we cannot do just now
     e.Unavailable: _row(
         503, "The server cannot use its storage or its keys just now",
@@ -167,7 +196,9 @@ ELSEWHERE: Final[frozenset[type[Refusal]]] = frozenset(
         e.LoginRefused, e.LoginWait, e.TokenRefused, e.AdminOnly, e.PasswordChangeRequired,
         e.PinNeeded, e.UserExists, e.UserUnknown, e.AdminStays, e.TooManyUsers, e.ClientExists,
         e.ClientUnknown, e.CertificateRefused, e.CodesSpent, e.CodeWait, e.WrongCode,
-        e.NoCodePending, e.NotServed,
+        e.NoCodePending, e.NotServed, e.CodeVerified, e.CodeNeeded, e.NotOnCloud,
+        e.AccessTokenMissing, e.AccessTokenRefused, e.AccessTokenExpired, e.ProofMissing,
+        e.ProofRefused, e.ScopeMissing, e.NodeUnknown, e.EdgeUnknown, e.FieldUnknown,
     }
 )  # fmt: skip
 """Refusals that only other faces can meet."""
@@ -212,6 +243,21 @@ SAID: Final[dict[str, str]] = {
     "left": "You are no longer a member of the portfolio.",
     "letter_retried": "The letter is being sent again.",
     "portfolio_changed": "The portfolio is changed.",
+    # API access
+    "system_user_added": "The system user was added. Issue it an access token.",
+    "system_user_changed": "The system user's role is changed.",
+    "system_user_removed": "The system user was removed. Its access tokens open nothing any more.",
+    "account_granted": "The system user sees the account now.",
+    "account_withdrawn": "The system user does not see the account any more.",
+    "token_revoked": "The access token was revoked. It opens nothing any more.",
+    "app_removed": "The app was removed. Its access tokens open nothing any more.",
+    "callback_set": "The address answered the challenge. Webhooks go there from now on.",
+    "callback_removed": "Webhooks of this app go nowhere any more.",
+    "proof_on": "Each call with this app's access tokens must bring a proof from now on.",
+    "proof_off": "Calls need no proof any more.",
+    "subscribed": "The app hears about the account from now on.",
+    "unsubscribed": "The app hears about the account no more.",
+    "sent_again": "The delivery is on its way again.",
     # Numbers
     "account_added": "The WhatsApp account was added.",
     "number_added": "The number was added.",

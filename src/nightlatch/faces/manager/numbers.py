@@ -8,7 +8,7 @@ from nightlatch.domain.audit import Link
 from nightlatch.domain.errors import NoNumberHeld, ParameterInvalid
 from nightlatch.domain.limits import NAME_WINDOW
 from nightlatch.domain.members import MemberRole
-from nightlatch.domain.numbers import NameState, Number
+from nightlatch.domain.numbers import CLOUD_API, NameState, Number
 from nightlatch.domain.overview import Show, Tally
 from nightlatch.faces import exports, sentences
 from nightlatch.faces.manager import states
@@ -51,6 +51,7 @@ async def shows(
         "number": number,
         "waba": await portfolios.find_waba(call.world, call.member, number.waba),
         "status": states.status(number),
+        "on_cloud": number.holder == CLOUD_API,
         "lock": states.two_step(number, now),
     }
 
@@ -183,6 +184,7 @@ async def settings(call: Call) -> Answer:
         | {
             "lines": told,
             "name_state": states.name_state(number),
+            "code_state": states.code_state(number, now),
             "wait_until": now + next_wait if next_wait else None,
             "next_url": older and to(number, f"?before={older}"),
             "first_url": before and to(number),

@@ -47,6 +47,8 @@ class Frame:
     wabas: tuple[Waba, ...]
     failed_mails: int
     """For owners; others see 0."""
+    failed_deliveries: int = 0
+    """For owners and admins; others see 0."""
 
 
 async def frame_of(world: World, member: Member) -> Frame | None:
@@ -54,10 +56,13 @@ async def frame_of(world: World, member: Member) -> Frame | None:
     portfolio = await world.store.portfolio(member.portfolio)
     if portfolio is None:
         return None
-    failed = 0
+    failed, undelivered = 0, 0
     if member.role is MemberRole.OWNER:
         failed = await world.store.failed_mails(member.portfolio)
-    return Frame(portfolio, tuple(await world.store.wabas(member.portfolio)), failed)
+    if member.role is not MemberRole.VIEWER:
+        undelivered = await world.store.failed_deliveries(member.portfolio)
+    wabas = tuple(await world.store.wabas(member.portfolio))
+    return Frame(portfolio, wabas, failed, undelivered)
 
 
 def render(template: str, shows: Mapping[str, Any]) -> bytes:

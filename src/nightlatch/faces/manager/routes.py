@@ -2,8 +2,11 @@
 
 from typing import Final
 
+from nightlatch.domain.access import Scope
+from nightlatch.domain.webhooks import Field
 from nightlatch.faces.manager import (
     account,
+    apps,
     certificates,
     handset,
     mail,
@@ -12,8 +15,10 @@ from nightlatch.faces.manager import (
     overview,
     portfolio,
     signing_in,
+    system_users,
     turn_off,
     two_step,
+    webhooks,
 )
 from nightlatch.faces.manager.wire import Access, Handler, Route
 
@@ -47,6 +52,12 @@ _NUMBERS: Final = "/accounts/{waba}/numbers"
 _NUMBER: Final = "/numbers/{number}"
 _TWO_STEP: Final = _NUMBER + "/two-step"
 _CERTIFICATE: Final = _NUMBER + "/certificate"
+_USER: Final = "/system-users/{user}"
+_REVOKE: Final = _USER + "/tokens/{reference}/revoke"
+_APP: Final = "/apps/{app}"
+_DELIVERY: Final = "/webhooks/{delivery}"
+_SCOPES: Final = tuple(scope.value for scope in Scope)
+_FIELDS: Final = tuple(field.value for field in Field)
 
 ROUTES: Final[tuple[Route, ...]] = (
     # Coming in
@@ -140,6 +151,51 @@ ROUTES: Final[tuple[Route, ...]] = (
         again=portfolio.change_form,
     ),
     _get("/events", _VIEWER, portfolio.events, "before"),
+    # API access
+    _get("/system-users", _VIEWER, system_users.listed, "after"),
+    _get("/system-users/add", _OWNER, system_users.add_form),
+    _post(
+        "/system-users/add", _OWNER, system_users.add, "name", "role",
+        again=system_users.add_form,
+    ),
+    _get(_USER, _ADMIN, system_users.show, "after"),
+    _get(_USER + "/role", _OWNER, system_users.role_form),
+    _post(
+        _USER + "/role", _OWNER, system_users.change_role, "role", again=system_users.role_form
+    ),
+    _post(_USER + "/grant", _OWNER, system_users.grant, "waba", again=system_users.show),
+    _post(_USER + "/withdraw", _OWNER, system_users.withdraw, "waba"),
+    _get(_USER + "/tokens", _OWNER, system_users.issue_form),
+    _post(
+        _USER + "/tokens", _OWNER, system_users.issue,
+        "app", *_SCOPES, "expiry", "days", "password",
+        again=system_users.issue_form,
+    ),
+    _get(_REVOKE, _OWNER, system_users.revoke_form),
+    _post(_REVOKE, _OWNER, system_users.revoke),
+    _get(_USER + "/remove", _OWNER, system_users.remove_form),
+    _post(_USER + "/remove", _OWNER, system_users.remove),
+    _get("/apps", _VIEWER, apps.listed, "after"),
+    _get("/apps/add", _OWNER, apps.add_form),
+    _post("/apps/add", _OWNER, apps.add, "name", "password", again=apps.add_form),
+    _get(_APP, _ADMIN, apps.show),
+    _get(_APP + "/callback", _OWNER, apps.callback_form),
+    _post(
+        _APP + "/callback", _OWNER, apps.set_callback, "callback_url", "verify_token", *_FIELDS,
+        again=apps.callback_form,
+    ),
+    _get(_APP + "/callback/remove", _OWNER, apps.remove_callback_form),
+    _post(_APP + "/callback/remove", _OWNER, apps.remove_callback),
+    _get(_APP + "/secret", _OWNER, apps.secret_form),
+    _post(_APP + "/secret", _OWNER, apps.renew_secret, "password", again=apps.secret_form),
+    _post(_APP + "/proof", _OWNER, apps.require_proof, "needed"),
+    _post(_APP + "/subscribe", _OWNER, apps.subscribe, "waba", again=apps.show),
+    _post(_APP + "/unsubscribe", _OWNER, apps.unsubscribe, "waba", again=apps.show),
+    _get(_APP + "/remove", _OWNER, apps.remove_form),
+    _post(_APP + "/remove", _OWNER, apps.remove),
+    _get("/webhooks", _VIEWER, webhooks.listed, "app", "before"),
+    _get(_DELIVERY, _ADMIN, webhooks.show),
+    _post(_DELIVERY + "/send-again", _ADMIN, webhooks.send_again),
     # One's own account
     _get("/account", _VIEWER, account.show),
     _get("/account/password", _VIEWER, account.password_form),

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from nightlatch.domain.numbers import NameState, Number, Status
+from nightlatch.domain.limits import VERIFIED_LIFE
+from nightlatch.domain.numbers import CodeState, NameState, Number, Status
 from nightlatch.domain.overview import Show
 
 
@@ -28,6 +29,7 @@ _NAME = {
     NameState.PENDING_REVIEW: State("info", "In review"),
     NameState.DECLINED: State("warn", "Declined"),
 }
+_NO_CODE = State("off", "Not verified")
 SHOWN = {
     Show.ALL: "All",
     Show.PROTECTED: "Protected",
@@ -50,6 +52,14 @@ def status(number: Number) -> State:
 def name_state(number: Number) -> State:
     """Where the review of its display name stands."""
     return _NAME[number.name_state]
+
+
+def code_state(number: Number, now: datetime) -> State:
+    """Whether a right code still lets the number be registered over the Cloud API."""
+    state = number.code_state(now)
+    if state is CodeState.VERIFIED and number.code_verified_at is not None:
+        return State("ok", "Verified", number.code_verified_at + VERIFIED_LIFE)
+    return State("warn", "Verified too long ago") if state is CodeState.EXPIRED else _NO_CODE
 
 
 def two_step(number: Number, now: datetime) -> list[State]:
