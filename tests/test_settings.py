@@ -12,6 +12,7 @@ from tests.people import NOON
 
 KEY = "a-key-of-16-long"
 PASSWORD = "Mail-Pass-1"
+SANDBOX = "a-sandbox-of-our-own"
 ENVIRONMENT: dict[str, tuple[str, str, Any]] = {
     "NIGHTLATCH_DATA": ("/srv/nightlatch", "data", Path("/srv/nightlatch")),
     "NIGHTLATCH_KEYRING": ("/etc/keyring.json", "keyring", Path("/etc/keyring.json")),
@@ -34,6 +35,16 @@ ENVIRONMENT: dict[str, tuple[str, str, Any]] = {
     "NIGHTLATCH_SMTP_CA": ("/etc/ca.pem", "smtp_ca", Path("/etc/ca.pem")),
     "NIGHTLATCH_MAIL_FROM": ("Gate <post@gate.test>", "mail_from", "Gate <post@gate.test>"),
     "NIGHTLATCH_TRUSTED_PROXIES": ("10.0.0.0/8", "trusted_proxies", "10.0.0.0/8"),
+    "NIGHTLATCH_GRAPH_PORT": ("8444", "graph_port", 8444),
+    "NIGHTLATCH_GRAPH_HOSTS": ("graph.gate.test", "graph_hosts", "graph.gate.test"),
+    "NIGHTLATCH_GRAPH_ERRORS": ("openapi", "graph_errors", "openapi"),
+    "NIGHTLATCH_GRAPH_WRONG_PIN_FREE": ("1", "graph_wrong_pin_free", True),
+    "NIGHTLATCH_GRAPH_DEREGISTER_TURNS_OFF": ("1", "graph_deregister_turns_off", True),
+    "NIGHTLATCH_GRAPH_PIN_UNREGISTERED": ("1", "graph_pin_unregistered", True),
+    "NIGHTLATCH_GRAPH_PIN_EVENTS": ("1", "graph_pin_events", True),
+    "NIGHTLATCH_GRAPH_EMPTY_PIN": ("1", "graph_empty_pin", True),
+    "NIGHTLATCH_PRIVATE_RECEIVERS": ("1", "private_receivers", True),
+    "NIGHTLATCH_SANDBOX_TOKEN": (SANDBOX, "sandbox_token", SANDBOX),
     "NIGHTLATCH_LOG_FORMAT": ("json", "log_format", "json"),
     "NIGHTLATCH_LOG_LEVEL": ("debug", "log_level", "debug"),
     "NIGHTLATCH_HASH_THREADS": ("3", "hash_threads", 3),
@@ -119,7 +130,13 @@ def test_what_is_neither_true_nor_false_is_refused_by_name(env: str, text: str):
 
 
 @pytest.mark.parametrize(
-    "env", ["NIGHTLATCH_PORT", "NIGHTLATCH_HASH_THREADS", "NIGHTLATCH_SMTP_PORT"]
+    "env",
+    [
+        "NIGHTLATCH_PORT",
+        "NIGHTLATCH_HASH_THREADS",
+        "NIGHTLATCH_SMTP_PORT",
+        "NIGHTLATCH_GRAPH_PORT",
+    ],
 )
 @pytest.mark.parametrize("text", ["nine", "1.5", "0x10", "1e3", "--1"])
 def test_what_is_no_whole_number_is_refused_by_name(env: str, text: str):
@@ -173,6 +190,12 @@ def test_on_any_other_address_only_https_or_a_proxy_is_safe(host: str, way: str)
         ({"smtp_port": 0}, "--smtp-port must be 1 to 65535"),
         ({"smtp_port": 65_536}, "--smtp-port must be 1 to 65535"),
         ({"smtp_security": "ssl"}, "--smtp-security must be starttls, tls or none"),
+        ({"graph_errors": "meta"}, "--graph-errors must be docs or openapi"),
+        ({"graph_port": -1}, "--graph-port must be another port"),
+        ({"graph_port": 65_536}, "--graph-port must be another port"),
+        ({"graph_port": 9090}, "--graph-port must be another port"),
+        ({"sandbox_token": "x" * 15}, "NIGHTLATCH_SANDBOX_TOKEN must have 16 to 128"),
+        ({"sandbox_token": "x" * 129}, "NIGHTLATCH_SANDBOX_TOKEN must have 16 to 128"),
         ({"smtp_security": ""}, "--smtp-security must be starttls, tls or none"),
         ({"smtp_user": "mailer"}, "--smtp-user and NIGHTLATCH_SMTP_PASSWORD go together"),
         ({"smtp_password": PASSWORD}, "--smtp-user and NIGHTLATCH_SMTP_PASSWORD go together"),
@@ -231,12 +254,13 @@ def test_mail_may_not_go_in_the_clear_anywhere_else(host: str):
 
 
 def test_secrets_are_not_shown_with_the_settings():
-    shown = repr(Settings(api_key=KEY, smtp_password=PASSWORD))
+    shown = repr(Settings(api_key=KEY, smtp_password=PASSWORD, sandbox_token=SANDBOX))
 
     assert KEY not in shown
     assert PASSWORD not in shown
+    assert SANDBOX not in shown
     assert [one.name for one in fields(Settings) if one.metadata["secret"]] == [
-        "api_key", "smtp_password",
+        "api_key", "smtp_password", "sandbox_token",
     ]  # fmt: skip
 
 

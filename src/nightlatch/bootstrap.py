@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ import structlog
 from falcon.asgi import Request, Response
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
+from granian.net import SocketSpec  # type: ignore[attr-defined]  # Granian exports it untyped
 from granian.server.embed import Server
 
-from nightlatch import logs
+from nightlatch import __version__, logs
 from nightlatch.adapters.codes import HandsetSender
 from nightlatch.adapters.hashing import OWASP, Argon2Pool, Cost, keep_blocks
 from nightlatch.adapters.keyring import KeyInfo, KeyRing, KeyRingRefused
@@ -33,19 +34,25 @@ from nightlatch.adapters.sqlite.disks import network_filesystem
 from nightlatch.adapters.system import SteadyClock, SteppedClock, SystemChance
 from nightlatch.adapters.tls import self_signed
 from nightlatch.adapters.totp import AuthenticatorCodes
+from nightlatch.adapters.webhooks import LateReceivers
 from nightlatch.domain.clients import FIRST_CLIENT
+from nightlatch.domain.cloud import Quirks
 from nightlatch.domain.errors import Refusal, Unavailable
 from nightlatch.domain.limits import HEADER_BYTES, HEADER_SECONDS, STOP_SECONDS, STORE_SECONDS
 from nightlatch.domain.portfolios import PLACEHOLDER, Portfolio, Waba
+from nightlatch.domain.webhooks import Receiver
 from nightlatch.faces.cli.demo import Stage
-from nightlatch.faces.door import Door, Refused
+from nightlatch.faces.door import App, AtRoot, Door, Receive, Refused, Scope, Send
+from nightlatch.faces.faults import Faults
+from nightlatch.faces.graph.app import Graph
 from nightlatch.faces.manager.app import Manager
 from nightlatch.faces.metrics import Metrics
 from nightlatch.faces.onprem.app import OnPremises
 from nightlatch.faces.onprem.wire import envelope
+from nightlatch.faces.sandbox.app import Sandbox
 from nightlatch.ports import Clock, CodeSender, MailSender, SealedValue, World
 from nightlatch.settings import Settings
-from nightlatch.usecases import audit, clients, codes, keys, mail, numbers
+from nightlatch.usecases import audit, clients, codes, keys, mail, numbers, webhooks
 
 _FIRST_NUMBER = ("+16315551000", "1", "Lucky Shrub")  # a fictional number, as examples use
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -53,6 +60,7 @@ _UNDER_WAY = 2 * STORE_SECONDS  # no request seals a value and stores it later t
 _CLOCK_TOLERANCE = 5.0
 _DELIVER_EVERY = 1.0
 _TIDY_EVERY = 60.0
+_LONGEST_MISS = timedelta(seconds=60)
 _COLLECT = (
     20_000,
     20,
@@ -86,7 +94,10 @@ class House:
     mail_sender: MailSender
     codes_due: asyncio.Event
     mail_due: asyncio.Event
+    hooks_due: asyncio.Event
     metrics: Metrics
+    step: Callable[[timedelta], None] | None
+    """Lets time pass, where the clock is one for tests."""
 
     async def first_waba(self) -> str:
         """The WABA that new numbers belong to. Raises Unavailable before ``set_up``."""
@@ -160,44 +171,19 @@ async def open_house(
         StartRefused: nothing there, not safe, damaged, or a key is missing.
     """
     keep_blocks()
-    if create:
-        try:
-            settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise StartRefused(
-                f"cannot make the folder {settings.data}: {error.strerror}"
-            ) from error
-    elif not settings.database.exists():
-        raise StartRefused(_NO_DATA.format(settings.data, settings.data))
-    with contextlib.suppress(OSError):
-        kind = network_filesystem(settings.data, _MOUNTS.read_text())  # noqa: ASYNC240 - at start
-        if kind is not None:
-            raise StartRefused(
-                f"{settings.data} lies on {kind}, where SQLite cannot keep its promises; "
-                "use a local disk"
-            )
-    try:
-        fresh = not settings.database.exists()
-        if fresh and not settings.keyring_file.exists():
-            keyring = KeyRing.create(settings.keyring_file, datetime.now(UTC))
-        else:
-            keyring = KeyRing(settings.keyring_file)
-        store = SqliteStore(settings.database, keyring.keyed_hash(audit.AUDIT_KEY, b""))
-    except (KeyRingRefused, StoreRefused) as refused:
-        raise StartRefused(str(refused)) from refused
-    except OSError as error:
-        raise StartRefused(
-            f"cannot make the key ring {settings.keyring_file}: {error.strerror}"
-        ) from error
+    keyring, store = _open_folder(settings, create)
     pool = Argon2Pool(keyring, cost, settings.hash_threads or None)
+    receivers = LateReceivers(settings.private_receivers, __version__)
     try:
         await _refuse_wrong_ring(store, keyring)
+        if settings.sandbox_token and clock is SteadyClock:
+            clock = SteppedClock
         time = clock(await store.latest_time())
-        codes_due, mail_due = asyncio.Event(), asyncio.Event()
+        codes_due, mail_due, hooks_due = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
         def nudge() -> None:
-            codes_due.set()
-            mail_due.set()
+            for due in (codes_due, mail_due, hooks_due):
+                due.set()
 
         origin = settings.origin
         if not create and not settings.public_url:  # a command beside a server, or after it
@@ -212,6 +198,8 @@ async def open_house(
             one_time_codes=AuthenticatorCodes(),
             passwords=CommonPasswords(),
             letters=PaperLetters(origin),
+            receivers=receivers,
+            quirks=_quirks(settings),
             refuse_weak_pins=settings.refuse_weak_pins,
             review_names=settings.review_names,
         )
@@ -227,10 +215,13 @@ async def open_house(
             mail_sender=_mail_sender(settings),
             codes_due=codes_due,
             mail_due=mail_due,
+            hooks_due=hooks_due,
             metrics=Metrics(),
+            step=time.step if isinstance(time, SteppedClock) else None,
         )
         yield house
     finally:
+        await receivers.close()
         store.close()
         pool.close()
 
@@ -249,11 +240,55 @@ def _mail_sender(settings: Settings) -> MailSender:
     )
 
 
+def _quirks(settings: Settings) -> Quirks:
+    return Quirks(
+        wrong_pin_spends_registration=not settings.graph_wrong_pin_free,
+        deregistering_turns_off=settings.graph_deregister_turns_off,
+        pin_needs_connected=not settings.graph_pin_unregistered,
+        pin_events=settings.graph_pin_events,
+        empty_pin_turns_off=settings.graph_empty_pin,
+    )
+
+
 def _warn_of_wrong_clock(latest: datetime | None) -> None:
     """Time never runs backwards here, so one start with a clock far ahead stays in the dates."""
     behind = (latest - datetime.now(UTC)).total_seconds() if latest else 0
     if behind > _CLOCK_TOLERANCE:
         structlog.get_logger().warning("the system clock is behind what is stored", behind=behind)
+
+
+def _open_folder(settings: Settings, create: bool) -> tuple[KeyRing, SqliteStore]:
+    """The key ring and the database of *settings.data*. Raises StartRefused."""
+    if create:
+        try:
+            settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartRefused(
+                f"cannot make the folder {settings.data}: {error.strerror}"
+            ) from error
+    elif not settings.database.exists():
+        raise StartRefused(_NO_DATA.format(settings.data, settings.data))
+    with contextlib.suppress(OSError):
+        kind = network_filesystem(settings.data, _MOUNTS.read_text())
+        if kind is not None:
+            raise StartRefused(
+                f"{settings.data} lies on {kind}, where SQLite cannot keep its promises; "
+                "use a local disk"
+            )
+    try:
+        fresh = not settings.database.exists()
+        if fresh and not settings.keyring_file.exists():
+            keyring = KeyRing.create(settings.keyring_file, datetime.now(UTC))
+        else:
+            keyring = KeyRing(settings.keyring_file)
+        store = SqliteStore(settings.database, keyring.keyed_hash(audit.AUDIT_KEY, b""))
+    except (KeyRingRefused, StoreRefused) as refused:
+        raise StartRefused(str(refused)) from refused
+    except OSError as error:
+        raise StartRefused(
+            f"cannot make the key ring {settings.keyring_file}: {error.strerror}"
+        ) from error
+    return keyring, store
 
 
 async def _refuse_wrong_ring(store: SqliteStore, keyring: KeyRing) -> None:
@@ -301,33 +336,51 @@ def application(house: House) -> Door:
     app.req_options.strip_url_path_trailing_slash = True
     onprem = OnPremises(house.world, house.metrics, settings.origin, settings.api_key)
     onprem.mount(app)
-    manager = Manager(house.world, settings)
-    manager.mount(app)
+    faults = Faults()
+    graph = Graph(house.world, house.metrics, settings.graph_errors, faults)
+    others: list[Manager | Sandbox] = [Manager(house.world, settings)]
+    if settings.sandbox_token:
+        others.append(Sandbox(house.world, settings.sandbox_token, house.step, faults))
+    for face in others:
+        face.mount(app)
+
+    def face_of(path: str) -> Manager | Sandbox | None:
+        return next((face for face in others if face.serves(path)), None)
 
     async def on_error(req: Request, resp: Response, error: Exception, params: Any) -> None:
-        face = manager if manager.serves(req.path) else onprem
-        await face.on_error(req, resp, error, params)
+        await (face_of(req.path) or onprem).on_error(req, resp, error, params)
 
     app.add_error_handler(falcon.HTTPError, on_error)  # Falcon's own would win otherwise
     app.add_error_handler(Exception, on_error)
 
     def refuse(refusal: Refusal, path: str) -> Refused:
-        if manager.serves(path):
-            return manager.refused(refusal)
+        face = graph if graph.serves(path) else face_of(path)
+        if face is not None:
+            return face.refused(refusal)
         row, body = envelope(refusal, settings.origin)
         return Refused(row.status, row.code, body)
 
-    return Door(app, _hosts(settings), settings.proxies(), house.metrics, refuse)
+    async def faces(scope: Scope, receive: Receive, send: Send) -> None:
+        if graph.serves(scope["path"]):
+            await graph(scope, receive, send)
+        else:
+            await app(scope, receive, send)  # type: ignore[arg-type]  # Falcon names the types anew
+
+    return Door(faces, _hosts(settings), settings.proxies(), house.metrics, refuse)
 
 
 def _hosts(settings: Settings) -> frozenset[str]:
     names = {"localhost", "127.0.0.1", "[::1]", settings.host.lower(), f"[{settings.host}]"}
-    names |= {name.strip().lower() for name in settings.hosts.split(",") if name.strip()}
+    names |= _names(settings.hosts) | _names(settings.graph_hosts)
     if settings.public_url:
         rest = settings.public_url.partition("://")[2].partition("/")[0]
         names.add(rest.lower() if rest.endswith("]") else rest.rpartition(":")[0] or rest)
         names.add(rest.lower())
     return frozenset(names)
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(name.strip().lower() for name in text.split(",") if name.strip())
 
 
 async def serve(house: House, stop: asyncio.Event, ready: Callable[[], Awaitable[None]]) -> None:
@@ -339,32 +392,42 @@ async def serve(house: House, stop: asyncio.Event, ready: Callable[[], Awaitable
     """
     settings = house.settings
     settings.refuse_if_unsafe()
-    _refuse_taken(settings.host, settings.port)
+    ports = [settings.port, settings.graph_port] if settings.graph_port else [settings.port]
+    for port in ports:
+        _refuse_taken(settings.host, port)
     _warn_of_wrong_clock(await house.store.latest_time())
     await house.store.remember("origin", settings.origin)
     log = structlog.get_logger()
     door = application(house)
-    server = _server(settings, door, house.clock.now())
+    apps: list[App] = [door, AtRoot(door, "/graph")]
+    if settings.graph_hosts:
+        apps[0] = AtRoot(door, "/graph", _names(settings.graph_hosts))
+    now = house.clock.now()
+    servers = [_server(settings, app, port, now) for app, port in zip(apps, ports, strict=False)]
     workers = [
         asyncio.create_task(_again_and_again(_deliver, house, log)),
         asyncio.create_task(_again_and_again(_post, house, log)),
+        asyncio.create_task(_again_and_again(Rounds(log).begin, house, log)),
         asyncio.create_task(_again_and_again(_tidy, house, log)),
     ]
-    serving = asyncio.create_task(server.serve())
+    serving = asyncio.gather(*(server.serve() for server in servers))
     try:
-        await _until_answering(settings, serving)
+        for port in ports:
+            await _until_answering(settings.host, port, serving)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_COLLECT)
         log.info("started", origin=settings.origin, port=settings.port)
         await ready()
         stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+        ends: set[asyncio.Future[Any]] = {stopping, serving}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         left = await door.close(STOP_SECONDS)
         log.info("stopped", waiting=left)
     finally:
-        server.stop()  # type: ignore[no-untyped-call]  # Granian has no types here
+        for server in servers:
+            server.stop()  # type: ignore[no-untyped-call]  # Granian has no types here
         await serving
         for worker in workers:
             worker.cancel()
@@ -372,14 +435,22 @@ async def serve(house: House, stop: asyncio.Event, ready: Callable[[], Awaitable
         await house.store.tidy(house.clock.now())
 
 
-def _server(settings: Settings, door: Door, now: datetime) -> Server:
+class _Server(Server):
+    """Granian's, without the socket that it opens to try the address and never closes."""
+
+    def _init_shared_socket(self) -> None:
+        spec: Any = SocketSpec(self.bind_addr, self.bind_port, self.backlog)
+        self._ssp = spec
+
+
+def _server(settings: Settings, app: App, port: int, now: datetime) -> Server:
     cert, key = settings.tls_cert, settings.tls_key
     if settings.tls and cert is None:
         cert, key = self_signed(settings.data / "tls", settings.host, now)
-    return Server(
-        door,
+    return _Server(
+        app,
         address=settings.host,
-        port=settings.port,
+        port=port,
         interface=Interfaces.ASGINL,
         http=HTTPModes.http1,
         websockets=False,
@@ -409,10 +480,10 @@ def _refuse_taken(host: str, port: int) -> None:
             ) from error
 
 
-async def _until_answering(settings: Settings, serving: "asyncio.Task[None]") -> None:
+async def _until_answering(host: str, port: int, serving: "asyncio.Future[Any]") -> None:
     while not serving.done():
         try:
-            _, writer = await asyncio.open_connection(settings.host, settings.port)
+            _, writer = await asyncio.open_connection(host, port)
         except OSError:
             await asyncio.sleep(0.01)
         else:
@@ -434,22 +505,94 @@ async def _again_and_again(
             await asyncio.sleep(_DELIVER_EVERY)
 
 
-async def _deliver(house: House) -> None:
+async def _until_due(due: asyncio.Event) -> None:
+    """Until somebody says that there is something to send, at most _DELIVER_EVERY.
+
+    Not by ``wait_for``: that of Python 3.11 swallows a cancellation which comes at the same
+    moment as the event, and the server would not end.
+    """
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(house.codes_due.wait(), _DELIVER_EVERY)
-    house.codes_due.clear()
+        async with asyncio.timeout(_DELIVER_EVERY):
+            await due.wait()
+    due.clear()
+
+
+async def _deliver(house: House) -> None:
+    await _until_due(house.codes_due)
     await codes.deliver(house.world, house.sender)
 
 
 async def _post(house: House) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(house.mail_due.wait(), _DELIVER_EVERY)
-    house.mail_due.clear()
+    await _until_due(house.mail_due)
     done = await mail.deliver(house.world, house.mail_sender)
     house.metrics.mail.labels("delivered").inc(done.sent)
     house.metrics.mail.labels("failed").inc(done.failed)
     if done.failed:
         structlog.get_logger().error("mail failed", letters=done.failed)
+
+
+class Rounds:
+    """Webhooks on their way: one round after another for each receiver, all side by side.
+
+    A receiver that is not reached is left alone for longer and longer, so that a
+    dead one costs little, whatever happens meanwhile.
+    """
+
+    def __init__(self, log: structlog.stdlib.BoundLogger) -> None:
+        self._log = log
+        self._under_way: dict[Receiver, asyncio.Task[None]] = {}
+        self._misses: dict[Receiver, int] = {}
+        self._not_before: dict[Receiver, datetime] = {}
+
+    async def begin(self, house: House) -> None:
+        """Begin a round for each receiver that has something due and none under way.
+
+        Cancelled, it lets the rounds under way come to their end first.
+        """
+        try:
+            await _until_due(house.hooks_due)
+            now = house.clock.now()
+            for one in await house.store.receivers_due(now):
+                if one not in self._under_way and now >= self._not_before.get(one, now):
+                    self._under_way[one] = asyncio.create_task(self._go(house, one))
+        except asyncio.CancelledError:
+            rounds = list(self._under_way.values())
+            if rounds:
+                _, late = await asyncio.wait(rounds, timeout=STOP_SECONDS)
+                for task in late:
+                    task.cancel()
+                await asyncio.gather(*late, return_exceptions=True)
+            raise
+
+    async def _go(self, house: House, receiver: Receiver) -> None:
+        try:
+            done = await webhooks.deliver(house.world, receiver)
+        except Exception as error:  # noqa: BLE001 - logged, and tried again
+            self._log.error("upkeep failed", error=type(error).__name__, where=logs.frames(error))
+            self._leave_alone(house, receiver)
+        else:
+            self._count(house, receiver, done)
+        finally:
+            del self._under_way[receiver]
+        house.hooks_due.set()  # there may be more for it
+
+    def _count(self, house: House, receiver: Receiver, done: webhooks.Round) -> None:
+        counts = house.metrics.webhooks
+        counts.labels("delivered").inc(done.delivered)
+        counts.labels("put_off").inc(done.put_off)
+        counts.labels("failed").inc(done.failed)
+        if done.failed:
+            self._log.error("webhooks failed", app=receiver.app, deliveries=done.failed)
+        if done.reached:
+            self._misses.pop(receiver, None)
+            self._not_before.pop(receiver, None)
+        else:
+            self._leave_alone(house, receiver)
+
+    def _leave_alone(self, house: House, receiver: Receiver) -> None:
+        misses = self._misses[receiver] = self._misses.get(receiver, 0) + 1
+        pause = min(_LONGEST_MISS, timedelta(seconds=2 ** min(misses, 10)))
+        self._not_before[receiver] = house.clock.now() + pause
 
 
 async def _tidy(house: House) -> None:

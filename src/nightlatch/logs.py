@@ -10,7 +10,7 @@ ALLOWED: Final = frozenset(
     {
         "event", "level", "timestamp", "request_id", "method", "route", "status", "code",
         "refusal", "ms", "client", "origin", "port", "numbers", "behind", "error", "where",
-        "sent", "seconds", "waiting", "letters",
+        "sent", "seconds", "waiting", "letters", "app", "deliveries",
     }
 )  # fmt: skip
 """Every field a log line may have. None of them ever holds what a client sent."""

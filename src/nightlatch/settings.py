@@ -18,6 +18,9 @@ from nightlatch.domain.limits import API_KEY_LENGTH
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
+_SANDBOX_TOKEN = (16, 128)
+
+
 class SettingRefused(Exception):
     """A setting cannot be used; the message says which and what fits."""
 
@@ -109,6 +112,61 @@ class Settings:
         "Proxies whose X-Forwarded-For is believed: addresses or networks, separated by commas.",
         "NIGHTLATCH_TRUSTED_PROXIES",
     )
+    graph_port: int = _setting(
+        0,
+        "A second port, at whose root the Cloud API is served; 0 for none.",
+        "NIGHTLATCH_GRAPH_PORT",
+        "0-65535",
+    )
+    graph_hosts: str = _setting(
+        "",
+        "Host names at whose root the Cloud API is served, separated by commas.",
+        "NIGHTLATCH_GRAPH_HOSTS",
+    )
+    graph_errors: str = _setting(
+        "docs",
+        "How the Cloud API words errors: `docs`, as field reports have them, or `openapi`, as"
+        " Meta's OpenAPI document has them.",
+        "NIGHTLATCH_GRAPH_ERRORS",
+    )
+    graph_wrong_pin_free: bool = _setting(
+        False,
+        "Over the Cloud API a wrong PIN does not count as a registration.",
+        "NIGHTLATCH_GRAPH_WRONG_PIN_FREE",
+    )
+    graph_deregister_turns_off: bool = _setting(
+        False,
+        "Deregistering over the Cloud API turns two-step verification off.",
+        "NIGHTLATCH_GRAPH_DEREGISTER_TURNS_OFF",
+    )
+    graph_pin_unregistered: bool = _setting(
+        False,
+        "The Cloud API sets PINs of numbers that are not registered, too.",
+        "NIGHTLATCH_GRAPH_PIN_UNREGISTERED",
+    )
+    graph_pin_events: bool = _setting(
+        False,
+        "A PIN set by an API is told as PIN_CHANGED, as one set in the Manager is.",
+        "NIGHTLATCH_GRAPH_PIN_EVENTS",
+    )
+    graph_empty_pin: bool = _setting(
+        False,
+        "An empty PIN over the Cloud API turns two-step verification off.",
+        "NIGHTLATCH_GRAPH_EMPTY_PIN",
+    )
+    private_receivers: bool = _setting(
+        False,
+        "Webhooks may go to private, link-local and loopback addresses, and by plain http.",
+        "NIGHTLATCH_PRIVATE_RECEIVERS",
+    )
+    sandbox_token: str = _setting(
+        "",
+        "Token for `/sandbox`, which reads codes and letters, steps the clock and injects faults;"
+        " without one there is no `/sandbox`.",
+        "NIGHTLATCH_SANDBOX_TOKEN",
+        "16-128 characters",
+        secret=True,
+    )
     log_format: str = _setting(
         "auto", "`json`, `console`, or `auto`: console on a terminal.", "NIGHTLATCH_LOG_FORMAT"
     )
@@ -184,7 +242,17 @@ class Settings:
         if self.log_level not in ("debug", "info", "warning", "error"):
             raise SettingRefused("--log-level must be debug, info, warning or error")
         self.proxies()
+        self._refuse_unsafe_graph()
         self._refuse_unsafe_mail()
+
+    def _refuse_unsafe_graph(self) -> None:
+        if self.graph_errors not in ("docs", "openapi"):
+            raise SettingRefused("--graph-errors must be docs or openapi")
+        if not 0 <= self.graph_port <= 65_535 or self.graph_port == self.port:
+            raise SettingRefused("--graph-port must be another port than --port, 1 to 65535")
+        low, high = _SANDBOX_TOKEN
+        if self.sandbox_token and not low <= len(self.sandbox_token) <= high:
+            raise SettingRefused(f"NIGHTLATCH_SANDBOX_TOKEN must have {low} to {high} characters")
 
     def _refuse_unsafe_mail(self) -> None:
         if self.smtp_security not in ("starttls", "tls", "none"):
