@@ -56,9 +56,9 @@ class Served:
 
 
 @asynccontextmanager
-async def served(folder: Path) -> AsyncIterator[Served]:
+async def served(folder: Path, *more: str) -> AsyncIterator[Served]:
     data = folder / "data"
-    running = serving(data, ready=False)
+    running = serving(data, *more, ready=False)
     process = await asyncio.to_thread(running.__enter__)
     try:
         await asyncio.to_thread(process.wait_until_ready)

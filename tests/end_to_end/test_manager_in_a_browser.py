@@ -18,6 +18,7 @@ from tests.end_to_end.newcomer import (
     thief,
 )
 from tests.people import OWNER, THIEF
+from tests.webhook_receiver import a_receiver
 
 _FIRST_WRONG = "First wrong PIN"
 _GUEST = "vera@luckyshrub.example"
@@ -90,7 +91,8 @@ async def test_the_thief_shows_up_by_itself_and_the_owner_gets_one_mail(tmp_path
 async def test_every_page_is_accessible_light_and_fits_a_phone(tmp_path: Path):
     inspector = Inspector()
     async with (
-        served(tmp_path) as server,
+        served(tmp_path, "--private-receivers") as server,
+        a_receiver() as receiver,
         chromium() as browser,
         a_window(browser) as window,
         a_window(browser) as other,
@@ -121,8 +123,41 @@ async def test_every_page_is_accessible_light_and_fits_a_phone(tmp_path: Path):
         await newcomer.press("button", "Set PIN")
         await inspector.look(page, again=False)
 
+        # API access
+        await look("System users", menu="Manager")
+        await look("Add a system user")
+        await newcomer.fill({"Name": "Till"})
+        await newcomer.press("button", "Add system user")
+        await look()
+        await look("Change the role", "Cancel", "Issue an access token", "Add an app")
+        await newcomer.fill({"Name": "Shop floor", "Your password": MEMBER_PASSWORD})
+        await newcomer.press("button", "Add app")
+        await inspector.look(page, again=False)
+        await look("I have kept it", "Set an address")
+        await newcomer.fill({"Callback URL": receiver.url, "Verify token (optional)": "wrong"})
+        await newcomer.press("button", "Verify and save")
+        await inspector.look(page, again=False)
+        await newcomer.fill({"Verify token (optional)": receiver.token})
+        await newcomer.press("button", "Verify and save")
+        await newcomer.is_told("The address answered the challenge. Webhooks go there from now on.")
+        await newcomer.press("button", "Subscribe")
+        await look()
+        await look("Send nowhere", "Cancel", "Renew the secret", "Cancel", "Remove Shop floor")
+        await look("Apps", "System users", menu="Manager")
+        await look("Till", "Issue an access token")
+        await newcomer.fill({"Your password": MEMBER_PASSWORD})
+        await newcomer.press("button", "Issue the token")
+        await inspector.look(page, again=False)
+        await look("I have kept it")
+        reference = await page.get_by_role("rowheader").inner_text()
+        await look(f"Revoke the token {reference}", "Cancel", "Remove Till")
+
         # Under attack
         await newcomer.sets_the_pin(OWNER.pin)
+        await receiver.until(lambda r: bool(r.updates))
+        await look("Webhooks", menu="Manager")
+        await page.get_by_role("link", name="security number").click()
+        await look()
         robber = await thief(server, newcomer.certificate)
         for _ in range(6):
             await robber.register(THIEF.wrong_pin)
