@@ -23,13 +23,14 @@ test: dev chromium  ## everything: lint, types, contracts, tests, coverage
 	$(BIN)/coverage report
 
 test-rules:
-	$(BIN)/coverage run -m pytest tests/domain tests/usecases tests/contracts tests/adapters
+	$(BIN)/coverage run -m pytest tests/domain tests/usecases tests/contracts tests/adapters \
+		tests/docs tests/test_bootstrap.py tests/test_settings.py tests/test_pytest_plugin.py
 
 test-faces:
-	$(BIN)/pytest tests/faces tests/test_bootstrap.py tests/test_settings.py
+	$(BIN)/pytest tests/faces
 
 test-processes:
-	$(BIN)/pytest tests/faults tests/end_to_end tests/docs tests/test_browser.py
+	$(BIN)/pytest tests/faults tests/end_to_end tests/test_browser.py
 
 chromium:  ## the browser that the tests of the Manager drive, from Debian when there is none yet
 	@command -v chromium >/dev/null || { $(AS_ROOT) apt-get update && \
@@ -43,6 +44,8 @@ torture: dev  ## the long campaigns of tests/faults: 100 rounds of parallel gues
 
 bench: dev  ## every figure of benchmarks/results.md, as ratios
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/graph.py
+	$(BIN)/python benchmarks/webhooks.py
 
 docs: dev  ## write the pages of docs/reference that come from the code, and the picture
 	$(BIN)/python -m tests.docs.reference
@@ -58,6 +61,9 @@ lock: dev  ## renew the lock files; no address may get into them
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-annotate --no-emit-index-url --no-emit-find-links --group build --group dev pyproject.toml \
 		-c requirements.txt -o requirements-dev.txt
+	for folder in tests/end_to_end/clients benchmarks/prism; do (cd $$folder && \
+		$(CURDIR)/$(BIN)/npm install --package-lock-only --ignore-scripts --no-audit --no-fund \
+		--omit-lockfile-registry-resolved --lockfile-version 3); done
 
 clean:
 	rm -rf $(VENV)

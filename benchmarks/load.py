@@ -17,6 +17,8 @@ import uvloop
 
 _END = b"\r\n\r\n"
 _LENGTH = b"content-length: "
+_SPELLED = b"Content-Length: "
+"""As servers write it that are not ours."""
 
 
 class Run:
@@ -81,7 +83,8 @@ class Connection(asyncio.Protocol):
         if head < 0:
             self._got = got
             return
-        at = got.find(_LENGTH, 0, head) + len(_LENGTH)
+        at = got.find(_LENGTH, 0, head)
+        at = (at if at >= 0 else got.find(_SPELLED, 0, head)) + len(_LENGTH)
         if len(got) < head + 4 + int(got[at : got.find(b"\r", at)]):
             self._got = got
             return

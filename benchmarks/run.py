@@ -60,11 +60,11 @@ def _per_second(results: list[dict[str, Any]]) -> str:
     return f"{median(r['per_second'] for r in results):,.0f}/s"
 
 
-def _ratios(ours: list[float], theirs: list[float]) -> list[float]:
+def ratios_of(ours: list[float], theirs: list[float]) -> list[float]:
     return [a / b for a, b in zip(ours, theirs, strict=True)]
 
 
-def _expect(result: dict[str, Any], *statuses: str) -> dict[str, Any]:
+def expect(result: dict[str, Any], *statuses: str) -> dict[str, Any]:
     """A figure counts only when every answer was the one that was asked for."""
     if set(result["statuses"]) != set(statuses):
         raise RuntimeError(f"expected {statuses}, got {result['statuses']}")
@@ -93,14 +93,14 @@ def pins(folder: stage.Folder) -> list[Row]:
         for n in range(1, ROUNDS + 1):
             for kind, (requests, statuses) in kinds.items():
                 result = load.play(server, requests, checks, connections=32, first=n * checks)
-                found[kind].append(_expect(result, *statuses))
+                found[kind].append(expect(result, *statuses))
             bare.append(float(argon2.tell(str(checks))))
     load.close()
     argon2.close()
 
     def compare(kind: str) -> tuple[list[float], str]:
         rates = [result["per_second"] for result in found[kind]]
-        return _ratios(rates, bare), f"{median(rates):.1f}/s against {median(bare):.1f}/s"
+        return ratios_of(rates, bare), f"{median(rates):.1f}/s against {median(bare):.1f}/s"
 
     ratios, figures = compare("wrong")
     return [
@@ -130,14 +130,14 @@ def answers(folder: stage.Folder) -> list[Row]:
             load.play(server, requests, count)  # not counted
         for _ in range(ROUNDS):
             for kind, (requests, statuses) in kinds.items():
-                found[kind].append(_expect(load.play(server, requests, count), *statuses))
+                found[kind].append(expect(load.play(server, requests, count), *statuses))
             found["bare"].append(load.play(bare, live, count))
     load.close()
 
     def compare(ours: str, theirs: str) -> tuple[list[float], str]:
         rates = {kind: [r["per_second"] for r in results] for kind, results in found.items()}
         figures = f"{_per_second(found[ours])} against {_per_second(found[theirs])}"
-        return _ratios(rates[ours], rates[theirs]), figures
+        return ratios_of(rates[ours], rates[theirs]), figures
 
     rows = []
     for ours, what in (
@@ -212,7 +212,7 @@ async def _writers(path: Path) -> list[Row]:
 
     def compare(ours: str, theirs: str) -> tuple[list[float], str]:
         figures = f"{median(rates[ours]):,.0f}/s against {median(rates[theirs]):,.0f}/s"
-        return _ratios(rates[ours], rates[theirs]), figures
+        return ratios_of(rates[ours], rates[theirs]), figures
 
     ratios, figures = compare("ours", "theirs")
     return [
@@ -321,14 +321,14 @@ def pages(folder: stage.Folder) -> list[Row]:
                 for server, one in sides:
                     result = load.play(server, [one.pages()[kind]], count, connections=1)
                     if n:  # the first round is not counted
-                        _expect(result, "200")
+                        expect(result, "200")
                         took[one.count, kind].append(1_000 / result["per_second"])
     load.close()
     rows = []
     for kind in kinds:
         searched = kind.startswith("search")  # what it finds differs, so a full page is the measure
         ours, theirs = took[100_000, kind], took[100, "numbers" if searched else kind]
-        ratios = _ratios(ours, theirs)
+        ratios = ratios_of(ours, theirs)
         found = median(ratios)
         figures = f"{median(ours):.1f} ms against {median(theirs):.1f} ms"
         spread = f"{min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)} rounds"
@@ -349,14 +349,20 @@ PARTS: dict[str, Callable[[stage.Folder], list[Row]]] = {
 
 
 def main(names: Iterable[str]) -> None:
-    table = Table("what", "promised", "measured", "", "figures")
+    rows = []
     for name in names:
         with tempfile.TemporaryDirectory(prefix="nightlatch-bench-") as place:
             folder = asyncio.run(stage.prepare(Path(place) / "data"))
             print(f"{name} ...", file=sys.stderr, flush=True)
-            for row in PARTS[name](folder):
-                verdict = {True: "met", False: "MISSED", None: ""}[row.good]
-                table.add_row(row.what, row.promised, row.measured, verdict, row.figures)
+            rows += PARTS[name](folder)
+    show(rows)
+
+
+def show(rows: Iterable[Row]) -> None:
+    table = Table("what", "promised", "measured", "", "figures")
+    for row in rows:
+        verdict = {True: "met", False: "MISSED", None: ""}[row.good]
+        table.add_row(row.what, row.promised, row.measured, verdict, row.figures)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
