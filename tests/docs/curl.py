@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("-u")
     parser.add_argument("-H", action="append", default=[])
     parser.add_argument("-X")
-    parser.add_argument("-d")
+    parser.add_argument("-d", action="append")
     parser.add_argument("url")
     given = parser.parse_args(arguments)
     headers = dict(line.split(": ", 1) for line in given.H)
@@ -24,13 +24,15 @@ def main(arguments: list[str]) -> None:
     if given.d is not None:
         headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
     url = urlsplit(given.url)
+    target = url.path + (f"?{url.query}" if url.query else "")
+    body = None if given.d is None else "&".join(given.d)
     connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=30)
     method = given.X or ("GET" if given.d is None else "POST")
-    connection.request(method, url.path, given.d, headers)
+    connection.request(method, target, body, headers)
     answer = connection.getresponse()
-    body = answer.read().decode()
+    came = answer.read().decode()
     told = given.w.replace("\\n", "\n").replace("%{http_code}", str(answer.status))
-    sys.stdout.write(("" if given.o == "/dev/null" else body) + told)
+    sys.stdout.write(("" if given.o == "/dev/null" else came) + told)
 
 
 if __name__ == "__main__":

@@ -18,41 +18,20 @@ from nightlatch.domain.audit import Kind
 from nightlatch.domain.errors import Refusal
 from nightlatch.faces.cli import words
 from nightlatch.faces.cli.commands import BROKEN, REFUSED, cli
+from nightlatch.faces.graph.errors import DOCS
+from nightlatch.faces.graph.openapi import document as graph_document
 from nightlatch.faces.metrics import Metrics
 from nightlatch.faces.onprem.errors import BUG, ELSEWHERE, ROWS, TITLES, Row
 from nightlatch.faces.onprem.openapi import document
 from nightlatch.faces.onprem.routes import EVERY_ROUTE, NOT_SERVED, served
 from nightlatch.faces.onprem.wire import VERSION, Access, Field, Route
 from nightlatch.settings import Settings
+from tests.docs import graph_reference
+from tests.docs.markdown import code, page, sentences, table
 
 ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / "docs" / "reference"
 ORIGIN: Final = "http://127.0.0.1:9090"
-
-_NOTE: Final = "Written from the code by `make docs`; change the code, not this page."
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [list(head), *([*row] for row in rows)]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in lines
-    )
-
-
-def page(title: str, *blocks: str) -> str:
-    return "\n\n".join([f"# {title}", _NOTE, *blocks]) + "\n"
-
-
-def sentences(text: str | None) -> str:
-    """A docstring as Markdown: one line a sentence, code in single backticks."""
-    flat = " ".join((text or "").split()).replace("``", "`")
-    return flat.replace(". ", ".\n")
-
-
-def _code(text: object) -> str:
-    return f"`{text}`"
-
 
 # Limits
 
@@ -69,6 +48,8 @@ def value_of(limit: limits.Limit) -> str:
     match limit.value:
         case timedelta():
             return duration(limit.value)
+        case dict():
+            return ", ".join(f"{name} {most}" for name, most in limit.value.items())
         case (int() as low, int() as high):
             return f"{low} to {high}"
         case tuple():
@@ -88,7 +69,7 @@ def limits_page() -> str:
         "None of them is a setting: a limit that can be switched off protects nobody.",
         table(
             ("limit", "value", "unit", "source"),
-            ((_code(one.name), value_of(one), one.unit, one.source) for one in limits.TABLE),
+            ((code(one.name), value_of(one), one.unit, one.source) for one in limits.TABLE),
         ),
     )
 
@@ -99,14 +80,14 @@ def limits_page() -> str:
 def settings_page() -> str:
     rows = []
     for one in fields(Settings):
-        option = "" if one.metadata["secret"] else _code("--" + one.name.replace("_", "-"))
-        default = {False: "off", "": "none", None: "none"}.get(one.default, _code(one.default))
-        if one.name == "hash_threads":
-            default = _code(one.default)
+        option = "" if one.metadata["secret"] else code("--" + one.name.replace("_", "-"))
+        default = "none" if one.default in ("", None) else code(one.default)
+        if one.default is False:
+            default = "off"
         rows.append(
             (
                 option,
-                _code(one.metadata["env"]),
+                code(one.metadata["env"]),
                 default,
                 one.metadata["unit"],
                 one.metadata["says"],
@@ -119,7 +100,7 @@ def settings_page() -> str:
         "`--data` is an option of every command that opens a data folder.\n"
         "The other commands take the rest from the environment: "
         "set `NIGHTLATCH_KEYRING` there when the key ring lies elsewhere.\n"
-        "The API key has no option, because other users of a machine can read the arguments "
+        "Secrets have no option, because other users of a machine can read the arguments "
         "of a process.\n"
         "A switch in the environment is on with `1`, `true`, `yes` or `on`, "
         "and off with `0`, `false`, `no` or `off`.\n"
@@ -143,7 +124,7 @@ def sample(refusal: type[Refusal]) -> Refusal:
         return refusal(("POST",))
     if issubclass(refusal, errors.CertificateRefused | errors.RequestMalformed):
         return refusal("<why>")
-    return refusal()
+    return graph_reference.sample(refusal)
 
 
 def _details(refusal: type[Refusal], row: Row) -> str:
@@ -178,24 +159,24 @@ def errors_page() -> str:
             "and 60 seconds stand for any wait."
         ),
     ]
-    for code, title in TITLES.items():
+    for number, title in TITLES.items():
         rows = [
             (
-                _code(refusal.__name__),
+                code(refusal.__name__),
                 str(row.status),
                 "yes" if sample(refusal).retry_after is not None else "",
                 sentences((refusal.__doc__ or "").split("\n")[0]).replace("\n", " "),
                 _details(refusal, row),
             )
             for refusal, row in ROWS.items()
-            if row.code == code
+            if row.code == number
         ]
-        if BUG.code == code:
+        if BUG.code == number:
             rows.append(
                 ("a bug", str(BUG.status), "", "What should never happen.", BUG.details(None))
             )
         blocks += [
-            f'<a id="{code}"></a>\n\n## {code} {title}',
+            f'<a id="{number}"></a>\n\n## {number} {title}',
             table(("refusal", "HTTP", "`Retry-After`", "when", "`details`"), rows),
         ]
     blocks += [
@@ -206,15 +187,16 @@ def errors_page() -> str:
             f"{limits.HEADER_BYTES:,} bytes is answered with a bare 431, and a line that is not HTTP with a bare 400.\n"
             f"A connection that does not send its head within {limits.HEADER_SECONDS} seconds is closed."
         ),
-        "## Refusals of the command line only",
+        "## Refusals elsewhere",
         (
-            "No call of the API can meet these; the commands say them on standard error and exit with "
-            f"{REFUSED}."
+            "No call of the On-Premises API can meet these; the commands say them on standard error and exit with "
+            f"{REFUSED}.\n"
+            "What the Cloud API answers is on [its own page](cloud-api.md#errors)."
         ),
         table(
             ("refusal", "sentence"),
             (
-                (_code(one.__name__), words.of(sample(one)))
+                (code(one.__name__), words.of(sample(one)))
                 for one in sorted(ELSEWHERE, key=lambda one: one.__name__)
             ),
         ),
@@ -247,7 +229,7 @@ def _parameters(command: click.Command) -> list[tuple[str, str]]:
         says += " Required." if one.required else ""
         if one.show_default:
             says += f" Default: `{one.default}`."
-        rows.append((_code(name), says))
+        rows.append((code(name), says))
     return rows
 
 
@@ -328,7 +310,7 @@ def _shape(field: Field) -> str:
     schema = dict(field.schema)
     parts = [str(schema["type"])]
     if "enum" in schema:
-        parts.append("one of " + ", ".join(_code(one) for one in schema["enum"]))
+        parts.append("one of " + ", ".join(code(one) for one in schema["enum"]))
     if "pattern" in schema:
         parts.append(f"matches `{schema['pattern']}`")
     if "maxLength" in schema:
@@ -422,7 +404,7 @@ def api_page() -> str:
                     ("parameter", "given", "value"),
                     (
                         (
-                            _code(one.name),
+                            code(one.name),
                             ("always" if one.required else "optional")
                             + (", may be empty" if one.empty_is_absent else ""),
                             _shape(one),
@@ -438,8 +420,12 @@ def api_page() -> str:
         for one in refusals_of(route):
             by_answer.setdefault((ROWS[one].status, ROWS[one].code), []).append(one.__name__)
         rows += [
-            (str(status), f"[{code}](errors.md#{code})", ", ".join(_code(name) for name in names))
-            for (status, code), names in sorted(by_answer.items())
+            (
+                str(status),
+                f"[{number}](errors.md#{number})",
+                ", ".join(code(name) for name in names),
+            )
+            for (status, number), names in sorted(by_answer.items())
         ]
         blocks.append(table(("HTTP", "answer", "refusals"), rows))
         bodies = [
@@ -451,7 +437,7 @@ def api_page() -> str:
     blocks += [
         "## Beside the API",
         "These belong to no client and, but for the metrics, ask for no token.",
-        table(("GET", "answers"), ((_code(path), says) for path, says in BESIDE.items())),
+        table(("GET", "answers"), ((code(path), says) for path, says in BESIDE.items())),
         "## Documented by Meta, not served",
         (
             "These answer 404 with [1006](errors.md#1006) for the methods listed, and 405 with [1025](errors.md#1025) for others.\n"
@@ -461,7 +447,7 @@ def api_page() -> str:
         ),
         table(
             ("path", "methods"),
-            ((_code(f"/v1{path}"), ", ".join(methods)) for path, methods in NOT_SERVED.items()),
+            ((code(f"/v1{path}"), ", ".join(methods)) for path, methods in NOT_SERVED.items()),
         ),
     ]
     return page("The On-Premises API", *blocks)
@@ -559,22 +545,61 @@ EVENTS: Final[Mapping[Kind, tuple[str, str]]] = {
     Kind.SIGNED_IN: ("A member signed in.", "`second_step`, when there was one"),
     Kind.SIGN_IN_WRONG: ("A sign-in with a wrong password or a wrong code.", ""),
     Kind.SESSIONS_ENDED: ("A member ended all other sessions.", ""),
+    Kind.CODE_VERIFIED: (
+        "The right code was entered over the Cloud API; the number counts as verified.",
+        "",
+    ),
+    Kind.PROFILE_CHANGED: ("The number's business profile was changed.", "`fields`"),
+    Kind.APP_ADDED: ("An app was added.", "`app`, `name`"),
+    Kind.APP_CHANGED: (
+        "An app's webhooks go elsewhere or tell other fields, or its calls need a proof or do not.",
+        "`app`; `fields`, or `needs_proof`",
+    ),
+    Kind.APP_SECRET: ("An app got another secret; the one before is worthless.", "`app`"),
+    Kind.APP_REMOVED: (
+        "An app was removed with its access tokens, subscriptions and deliveries.",
+        "`app`, `name`",
+    ),
+    Kind.WABA_SUBSCRIBED: ("An app hears about a WhatsApp account.", "`waba`, `app`"),
+    Kind.WABA_UNSUBSCRIBED: ("It hears no more about it.", "`waba`, `app`"),
+    Kind.SYSTEM_USER_ADDED: ("A system user was added.", "`system_user`, `name`, `role`"),
+    Kind.SYSTEM_USER_CHANGED: (
+        "A system user got another role, or sees other accounts.",
+        "`system_user`, `role`, `wabas`",
+    ),
+    Kind.SYSTEM_USER_REMOVED: (
+        "A system user was removed with its access tokens.",
+        "`system_user`, `name`",
+    ),
+    Kind.TOKEN_ISSUED: (
+        "An access token was issued; `token` is its reference, good for nothing else.",
+        "`system_user`, `app`, `token`, `scopes`",
+    ),
+    Kind.TOKEN_REVOKED: (
+        "An access token was revoked; it opens nothing any more.",
+        "`system_user`, `token`",
+    ),
 }
+
+
+def graph_openapi() -> str:
+    return json.dumps(graph_document(DOCS), ensure_ascii=False, indent=2) + "\n"
 
 
 def events_page() -> str:
     return page(
         "Events",
         "The audit trail has one chain for each number, each client and each portfolio.\n"
-        "An event says what happened, when, by whom (`client/username`, a member's e-mail address, or `operator` "
-        "for the command line), from which address, and sometimes a detail.\n"
+        "An event says what happened, when, by whom, from which address, and sometimes a detail.\n"
+        "Whom: `client/username`, a member's e-mail address, `system-user:` or `app:` with an id over the Cloud API, "
+        "or `operator` for the command line.\n"
         "No event holds a PIN, a code, a password or a token.\n"
         "Each bears a hash that is keyed with a secret of the key ring, over itself and the event before; "
         "the hash of the last one is kept on the number's, the client's or the portfolio's own row.\n"
         "`nightlatch audit verify` checks every chain.",
         table(
             ("event", "what happened", "details"),
-            ((_code(kind.value), *EVENTS[kind]) for kind in Kind),
+            ((code(kind.value), *EVENTS[kind]) for kind in Kind),
         ),
     )
 
@@ -587,6 +612,8 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "exit-codes.md": exit_codes_page,
     "on-premises-api.md": api_page,
     "openapi.json": openapi,
+    "cloud-api.md": graph_reference.cloud_api_page,
+    "graph-openapi.json": graph_openapi,
     "events.md": events_page,
 }
 

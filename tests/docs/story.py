@@ -1,5 +1,6 @@
 """Running the examples of a page by the letter, against a server of their own."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -9,16 +10,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from nightlatch.bootstrap import free_port
 
 _ORIGIN: Final = "127.0.0.1:9090"
+_RECEIVER: Final = "127.0.0.1:9191"
 _BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _MARK: Final = "--- step {} ---"
 _START_SECONDS: Final = 30
+_STORY_SECONDS: Final = 120
 _CURL: Final = Path(__file__).with_name("curl.py")
 
 
@@ -42,14 +47,21 @@ def steps(page: Path, heading: str) -> list[Step]:
     return found
 
 
-def play(folder: Path, story: list[Step], *, curl: bool = True) -> list[tuple[str, str]]:
+def play(
+    folder: Path,
+    story: list[Step],
+    *,
+    curl: bool = True,
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> list[tuple[str, str]]:
     """Paste *story* into one shell beside a fresh server; what is shown and what came, a step each.
 
-    *folder* gets the same ``.venv`` as the repository; only the port differs from the page.
-    Without *curl*, or where there is none, a stand-in takes its place.
+    *folder* gets the same ``.venv`` as the repository; only the ports differ from the page.
+    Without *curl*, or where there is none, a stand-in takes its place. *settings* are the
+    server's environment.
     """
     (folder / ".venv").symlink_to(Path(sys.prefix), target_is_directory=True)
-    port = free_port()
+    port, receiver = free_port(), free_port()
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -65,7 +77,7 @@ def play(folder: Path, story: list[Step], *, curl: bool = True) -> list[tuple[st
         server = subprocess.Popen(
             [".venv/bin/nightlatch", "serve", "--port", str(port)],
             cwd=folder,
-            env=environment,
+            env=environment | dict(settings),
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -74,24 +86,37 @@ def play(folder: Path, story: list[Step], *, curl: bool = True) -> list[tuple[st
         pasted = "".join(
             f"echo '{_MARK.format(place)}'\n{step.paste}" for place, step in enumerate(story)
         )
-        ran = subprocess.run(
+        shell = subprocess.Popen(
             ["sh"],
-            input=pasted.replace(_ORIGIN, f"127.0.0.1:{port}"),
             cwd=folder,
             env=environment | {"NIGHTLATCH_PORT": str(port)},
-            capture_output=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,  # a terminal shows both, and so does the page
             text=True,
-            timeout=120,
-            check=False,
+            start_new_session=True,
         )
+        try:
+            output, _ = shell.communicate(
+                pasted.replace(_ORIGIN, f"127.0.0.1:{port}").replace(
+                    _RECEIVER, f"127.0.0.1:{receiver}"
+                ),
+                _STORY_SECONDS,
+            )
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # what it left in the background, too
+                os.killpg(shell.pid, signal.SIGKILL)
+            shell.wait()
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(30)
-    assert ran.stderr == "", ran.stderr
-    came = re.split(r"^--- step \d+ ---\n", ran.stdout, flags=re.MULTILINE)[1:]
-    assert len(came) == len(story), ran.stdout
+    came = re.split(r"^--- step \d+ ---\n", output, flags=re.MULTILINE)[1:]
+    assert len(came) == len(story), output
     return [
-        (step.shown, text.replace(f"127.0.0.1:{port}", _ORIGIN))
+        (
+            step.shown,
+            text.replace(f"127.0.0.1:{port}", _ORIGIN).replace(f"127.0.0.1:{receiver}", _RECEIVER),
+        )
         for step, text in zip(story, came, strict=True)
     ]
 
@@ -112,7 +137,7 @@ def _wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
 
 
 def likened(output: str) -> list[Any]:
-    """Output without what differs each time: tokens, codes, moments, seconds of a wait."""
+    """Output without what differs each time: tokens, ids, codes, moments, seconds of a wait."""
     return [_likened(line) for line in output.splitlines()]
 
 
@@ -121,6 +146,8 @@ def _likened(line: str) -> Any:
         return _plain(json.loads(line))
     line = re.sub(r"\d{4}-\d\d-\d\d[ T][\d:.]+( UTC|\+00:00)?", "MOMENT", line)
     line = re.sub(r"number:\d{15}", "NUMBER", line)
+    line = re.sub(r"\b[1-6]\d{14}\b", "ID", line)
+    line = re.sub(r"\b[0-9a-f]{12}\b", "REFERENCE", line)
     line = re.sub(r"\b\d{3}-\d{3}\b", "CODE", line)
     return re.sub(r" +", " ", line).strip()
 
@@ -130,6 +157,13 @@ def _plain(value: Any, name: str = "") -> Any:
         return {key: _plain(one, key) for key, one in value.items()}
     if isinstance(value, list):
         return [_plain(one, name) for one in value]
-    if name in ("token", "expires_after"):
+    if name in _OWN_EACH_TIME:
         return type(value).__name__
-    return re.sub(r"in \d+ seconds", "in N seconds", value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    value = re.sub(r"\b[1-6]\d{14}\b", "ID", value)
+    return re.sub(r"(in|after) \d+ seconds", r"\1 N seconds", value)
+
+
+_OWN_EACH_TIME: Final = {"token", "expires_after", "fbtrace_id", "before", "after", "time"}
+"""Names in answers whose values no two runs share."""
