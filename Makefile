@@ -63,7 +63,10 @@ lock: dev  ## renew the lock files; no address may get into them
 		-c requirements.txt -o requirements-dev.txt
 	for folder in tests/end_to_end/clients benchmarks/prism; do (cd $$folder && \
 		$(CURDIR)/$(BIN)/npm install --package-lock-only --ignore-scripts --no-audit --no-fund \
-		--omit-lockfile-registry-resolved --lockfile-version 3); done
+		--omit-lockfile-registry-resolved --lockfile-version 3 && \
+		$(CURDIR)/$(BIN)/python -c 'import json, pathlib as p; f = p.Path("package-lock.json"); \
+		d = json.loads(f.read_text()); [one.pop("funding", 0) for one in d["packages"].values()]; \
+		f.write_text(json.dumps(d, indent=2) + "\n")'); done
 
 clean:
 	rm -rf $(VENV)
