@@ -101,8 +101,10 @@ async def test_a_signal_with_fifty_requests_in_flight_answers_or_refuses_each_an
     assert code == 0
     assert told.total() == SLOW + GUESSES
     assert told.keys() <= {(201, None), (403, 1005), (429, 1015), (503, 1011)}
-    assert told[(403, 1005)] == ticket == kinds["guess.paid"] == kinds["guess.wrong"]
-    assert told[(201, None)] == kinds["user.added"]
+    unknown = told[(503, 1011)]  # refused when the time was over, some of them half done
+    assert told[(403, 1005)] <= kinds["guess.wrong"] <= ticket == kinds["guess.paid"]
+    assert ticket <= told[(403, 1005)] + unknown
+    assert told[(201, None)] <= kinds["user.added"] <= told[(201, None)] + unknown
     if after:
         assert told[(201, None)] + told[(403, 1005)] > 0
     async with a_house(data) as house:

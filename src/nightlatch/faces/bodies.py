@@ -37,8 +37,8 @@ async def raw_body(req: Request) -> bytes:
     return bytes(raw)
 
 
-async def whole_body(scope: Scope, receive: Receive) -> bytes:
-    """As ``raw_body``, for a face that is an ASGI application itself."""
+async def whole_body(scope: Scope, receive: Receive, most: int = BODY_BYTES) -> bytes:
+    """As ``raw_body``, for a face that is an ASGI application itself; at most *most* bytes."""
     if header(scope, b"content-length") in (None, "0") and not header(scope, b"transfer-encoding"):
         return b""
     parts, size, more = [], 0, True
@@ -50,7 +50,7 @@ async def whole_body(scope: Scope, receive: Receive) -> bytes:
                     raise RequestMalformed("its body is cut short")
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
-                if size > BODY_BYTES:
+                if size > most:
                     raise BodyTooLarge
                 more = message.get("more_body", False)
     except TimeoutError as error:

@@ -47,6 +47,10 @@ Envelope = Callable[[Refusal, str], Refused]
 """The answer to a refusal of a request to a path."""
 
 _ONCE: Final = (b"authorization", b"content-length", b"content-type")
+_ROUND: Final = 0.01  # seconds
+_QUIET_ROUNDS: Final = 4
+"""How many rounds without a request end a door that closes. Rounds, because on a busy machine
+they take longer, as does what is still on its way."""
 _CODINGS: Final = {b"content-encoding": b"identity", b"transfer-encoding": b"chunked"}
 
 
@@ -104,27 +108,36 @@ class Door:
         proxies: Sequence[Network],
         metrics: Metrics,
         envelope: Envelope,
+        largest: Callable[[str], int] = lambda _: BODY_BYTES,
     ) -> None:
+        """*largest* is how many bytes a request to a path may bring."""
         self._app = app
         self._hosts = hosts
         self._proxies = proxies
         self._metrics = metrics
         self._envelope = envelope
+        self._largest = largest
         self._log = structlog.get_logger()
         self._in_flight: set[asyncio.Task[Any] | None] = set()
         metrics.in_flight.set_function(lambda: len(self._in_flight))
         self._closing = False
-        self._empty = asyncio.Event()
+        self._begun = 0
 
     async def close(self, seconds: float) -> int:
         """Take no more requests, and wait for those in flight; how many did not finish in time.
 
         Those are refused then: a body that trickles must not keep the server from ending.
+        What had been sent when this was called is on its way through the HTTP server's own
+        threads, so the door stays, refusing, until nothing has come for a while.
         """
         self._closing = True
-        if self._in_flight:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                begun, rounds = self._begun, 0
+                while self._in_flight or rounds < _QUIET_ROUNDS:
+                    await asyncio.sleep(_ROUND)
+                    rounds = rounds + 1 if begun == self._begun else 0
+                    begun = self._begun
         late = [task for task in self._in_flight if task is not None]
         for task in late:
             task.cancel()
@@ -155,6 +168,7 @@ class Door:
 
         task = asyncio.current_task()
         self._in_flight.add(task)
+        self._begun += 1
         try:
             refusal = Unavailable() if self._closing else self._look(scope)
             if refusal is None:
@@ -163,8 +177,6 @@ class Door:
                 await self._refuse(refusal, scope["path"], note, told)
         finally:
             self._in_flight.discard(task)
-            if self._closing and not self._in_flight:
-                self._empty.set()
             self._count(scope["method"], note, (time.perf_counter() - started) * 1000)
 
     async def _let_in(
@@ -193,7 +205,7 @@ class Door:
                 if name in seen:
                     return RequestMalformed(f"the header {name.decode().title()} stands twice")
                 seen.add(name)
-                if name == b"content-length" and int(value) > BODY_BYTES:
+                if name == b"content-length" and int(value) > self._largest(scope["path"]):
                     return BodyTooLarge()
             elif name in _CODINGS and value.lower() != _CODINGS[name]:
                 return RequestMalformed("send the body without compression")
