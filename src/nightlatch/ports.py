@@ -22,6 +22,8 @@ from nightlatch.domain.access import (
 from nightlatch.domain.audit import Event, Kind, Link
 from nightlatch.domain.clients import Client, Session, User, UserDecision
 from nightlatch.domain.cloud import Quirks
+from nightlatch.domain.linked import Facts, LinkedDecision, LinkedNumber, MetaRefusal, TurnOff
+from nightlatch.domain.links import CloudLink, LinkDecision, TokenFacts
 from nightlatch.domain.mail import Mail, Posted
 from nightlatch.domain.members import (
     Invitation,
@@ -45,6 +47,8 @@ SignInsChange = Callable[[SignIns], SignIns]
 AppChange = Callable[[GraphApp], AppDecision]
 SystemUserChange = Callable[[SystemUser], SystemUserDecision]
 ProfileChange = Callable[[Profile], Profile]
+LinkChange = Callable[[CloudLink], LinkDecision]
+LinkedChange = Callable[[LinkedNumber], LinkedDecision]
 DeliveryChange = Callable[[Delivery], Delivery]
 
 
@@ -211,6 +215,99 @@ class Receivers(Protocol):
         followed. Raises as ``challenge``."""
 
 
+@dataclass(frozen=True, slots=True)
+class CloudAccess:
+    """How to speak to the Cloud API for one account. Holds secrets: never logged, never kept."""
+
+    waba: str
+    base: str
+    """Like ``https://graph.facebook.com``."""
+    version: str
+    token: str = field(repr=False)
+    secret: str | None = field(default=None, repr=False)
+    """With it, every call carries ``appsecret_proof``."""
+    patient: bool = False
+    """The call can wait: it is refused while the rest of the hour's calls should be spared."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundNumber:
+    """A number of an account, as Meta lists it."""
+
+    id: str
+    shown: str
+    """However Meta spells it: ``+1 631-555-5555`` or digits alone."""
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPage:
+    """Some numbers of an account, and where the list goes on; empty at the end."""
+
+    numbers: Sequence[FoundNumber]
+    next: str
+
+
+class CloudRefusal(Exception):
+    """Meta refused. The message holds nothing of the call."""
+
+    def __init__(self, answer: MetaRefusal) -> None:
+        super().__init__(answer.reason.value, answer.code, answer.subcode)
+        self.answer = answer
+
+
+class CloudNotSent(Exception):
+    """Meta was not reached: nothing was sent."""
+
+
+class CloudNoAnswer(Exception):
+    """It was sent, and no answer came that says whether it was done."""
+
+
+class CloudApi(Protocol):
+    """Reaches Meta's Cloud API. Every call ends within CLOUD_SECONDS.
+
+    Every method raises:
+        CloudRefusal: Meta said no.
+        CloudNotSent: nothing reached Meta.
+        CloudNoAnswer: no answer, or none that can be understood. What only reads is tried once
+            more before; what changes something is never sent twice.
+    """
+
+    async def token(self, access: CloudAccess) -> TokenFacts:
+        """What Meta says about the access token (``debug_token``)."""
+
+    async def account_name(self, access: CloudAccess) -> str:
+        """The account's name."""
+
+    async def numbers(self, access: CloudAccess, after: str, limit: int) -> FoundPage:
+        """At most *limit* of the account's numbers with all that Meta shows of them, from where
+        *after* says."""
+
+    async def number(self, access: CloudAccess, id: str) -> FoundNumber:
+        """One number."""
+
+    async def add_number(self, access: CloudAccess, cc: str, national: str, name: str) -> str:
+        """Add a number to the account; Meta's id of it."""
+
+    async def ask_code(self, access: CloudAccess, id: str, method: str, language: str) -> None:
+        """Send a registration code; *method* is ``SMS`` or ``VOICE``."""
+
+    async def enter_code(self, access: CloudAccess, id: str, code: str) -> None: ...
+
+    async def register(self, access: CloudAccess, id: str, pin: str) -> None: ...
+
+    async def deregister(self, access: CloudAccess, id: str) -> None: ...
+
+    async def set_pin(self, access: CloudAccess, id: str, pin: str) -> None: ...
+
+    async def is_subscribed(self, access: CloudAccess, app: str) -> bool:
+        """Whether the account's webhooks go to *app*; to any app when that is empty."""
+
+    async def subscribe(self, access: CloudAccess) -> None:
+        """Let the account's webhooks go to the token's app."""
+
+
 class OneTimeCodes(Protocol):
     """Codes of authenticator apps (RFC 6238: SHA-1, 30 s, six digits)."""
 
@@ -263,7 +360,8 @@ class SealedValue:
     """A stored value that only the key ring opens, bound to ``kind|v1|owner``."""
 
     kind: str
-    """``pin``, ``password``, ``code``, ``member``, ``app``, ``mail`` or ``graph-app``."""
+    """``pin``, ``password``, ``code``, ``member``, ``app``, ``mail``, ``graph-app``, ``link`` or
+    ``vault``."""
     owner: str
     place: str
     """Where it is stored; opaque."""
@@ -277,7 +375,8 @@ class SealedValue:
 def bound_to(kind: str, owner: str) -> str:
     """What a value is sealed for: a PIN or a code for its number's id, a password for
     ``client/username``, a member's password or app for the member's id, a mailed token for
-    what its letter is ``about``, a Graph app's secret for the app's id."""
+    what its letter is ``about``, a Graph app's secret for the app's id, a link's secrets for its
+    account's id, a PIN in the vault for Meta's id of its number."""
     return f"{kind}|v1|{owner}"
 
 
@@ -575,6 +674,71 @@ class Store(Protocol):
     async def failed_deliveries(self, portfolio: str) -> int:
         """How many deliveries are FAILED."""
 
+    # Linked accounts and their numbers; a link's events are its portfolio's
+    async def link(self, waba: str) -> CloudLink | None: ...
+
+    async def links(self, portfolio: str | None = None) -> Sequence[CloudLink]:
+        """Of one portfolio, or all; by when they were linked."""
+
+    async def add_link(self, link: CloudLink, events: Sequence[Event]) -> None:
+        """Raises PortfolioUnknown, LinkExists, TooManyLinks."""
+
+    async def update_link(self, waba: str, change: LinkChange) -> CloudLink:
+        """As ``update``, for a link. Raises LinkUnknown."""
+
+    async def remove_link(self, waba: str, events: Sequence[Event]) -> None:
+        """With its numbers and their PINs. Raises LinkUnknown."""
+
+    async def linked(self, id: str) -> LinkedNumber | None: ...
+
+    async def linked_by_e164(self, e164: str) -> LinkedNumber | None: ...
+
+    async def linked_of(self, client: str) -> LinkedNumber | None:
+        """The linked number that *client* serves."""
+
+    async def linked_waiting_for(self, client: str) -> LinkedNumber | None:
+        """The linked number whose registration *client* asked a code for last."""
+
+    async def linked_numbers(
+        self, waba: str, after: str = "", limit: int = 1_000
+    ) -> Sequence[LinkedNumber]:
+        """By E.164, those behind *after*."""
+
+    async def linked_count(self, waba: str) -> int: ...
+
+    async def alarmed(self, portfolio: str, limit: int) -> Sequence[LinkedNumber]:
+        """Linked numbers with alerts that nobody has seen, or of which a client believes that
+        two-step verification is off; by E.164."""
+
+    async def add_linked(self, number: LinkedNumber, events: Sequence[Event]) -> None:
+        """Raises LinkUnknown; NumberExists when it is linked already, or this registry has it."""
+
+    async def update_linked(self, id: str, change: LinkedChange) -> LinkedNumber:
+        """As ``update``, for a linked number. Raises LinkedNumberUnknown."""
+
+    async def observe_linked(self, changes: Sequence[tuple[str, LinkedChange]]) -> None:
+        """``update_linked`` for many at once, in one step; unknown ones are left out."""
+
+    async def take_linked(
+        self,
+        id: str,
+        client: str,
+        change: LinkedChange,
+        release: LinkedChange,
+        release_local: Change,
+    ) -> LinkedNumber:
+        """``update_linked``; and unless the decision carried a refusal or left the number with
+        another holder than *client*, *release* is applied to any other linked number that it
+        served, and *release_local* to the number of this registry that it held. One step."""
+
+    async def linked_due(
+        self, now: datetime, until: datetime, limit: int
+    ) -> Sequence[LinkedNumber]:
+        """Those that are due, the longest due first; not due again before *until*."""
+
+    async def hear(self, key: bytes, id: str, change: LinkedChange, now: datetime) -> bool:
+        """``update_linked``, unless *key* was heard before; whether it was not. One step."""
+
     # Mail
     async def lease_mail(self, now: datetime, until: datetime, limit: int) -> Sequence[Posted]:
         """Waiting letters that are due, hidden from other leases until *until*; each lease
@@ -644,8 +808,10 @@ class Store(Protocol):
         """The latest time anything stored is known to have happened."""
 
 
-Kept = TypeVar("Kept", Number, Member, Portfolio)
-Posting = TypeVar("Posting", Decision, MemberDecision, PortfolioDecision)
+Kept = TypeVar("Kept", Number, Member, Portfolio, CloudLink, LinkedNumber)
+Posting = TypeVar(
+    "Posting", Decision, MemberDecision, PortfolioDecision, LinkDecision, LinkedDecision
+)
 """A decision that may post letters."""
 
 
@@ -664,7 +830,10 @@ class World:
     passwords: Passwords
     letters: Letters
     receivers: Receivers
+    cloud: CloudApi
     quirks: Quirks = field(default_factory=Quirks)
+    turn_off: TurnOff = TurnOff.SHADOW
+    """What ``DELETE two-step`` does for a number that lives at the Cloud API."""
     refuse_weak_pins: bool = False
     review_names: bool = False
     """Whether display names wait until somebody approves them."""
@@ -717,6 +886,12 @@ class World:
 
     async def update_portfolio(self, id: str, change: PortfolioChange) -> Portfolio:
         return await self._telling(lambda placed: self.store.update_portfolio(id, placed), change)
+
+    async def update_link(self, waba: str, change: LinkChange) -> CloudLink:
+        return await self._telling(lambda placed: self.store.update_link(waba, placed), change)
+
+    async def update_linked(self, id: str, change: LinkedChange) -> LinkedNumber:
+        return await self._telling(lambda placed: self.store.update_linked(id, placed), change)
 
     async def update_app(self, id: str, change: AppChange) -> GraphApp:
         def placed(app: GraphApp) -> AppDecision:

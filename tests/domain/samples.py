@@ -1,14 +1,17 @@
 """Numbers and members as the rules meet them, without a store."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from nightlatch.domain.codes import Method
+from nightlatch.domain.linked import Facts, LinkedNumber
+from nightlatch.domain.links import MANAGES, MESSAGES, CloudLink, TokenFacts
 from nightlatch.domain.mail import Letter, Posted
 from nightlatch.domain.members import App, Member, MemberRole, MemberSession
 from nightlatch.domain.numbers import CodeMessage, Number, TwoStep
 from nightlatch.domain.portfolios import Portfolio
 from nightlatch.domain.registration import NewCode
+from nightlatch.domain.vault import KeptPin, Vault
 from tests.people import CC, E164, NAME, NOON, OWNER
 
 OWNER_PIN = TwoStep(version=1, verifier=b"sealed verifier of the owner's PIN")
@@ -78,3 +81,56 @@ def a_letter(**changes: Any) -> Posted:
         "due_at": NOON,
     }
     return Posted(**(known | changes))
+
+
+def a_pin(name: str = "first", at: datetime = NOON) -> KeptPin:
+    """A PIN in the vault, of the attempt *name*."""
+    return KeptPin(name, f"sealed {name}".encode(), at)
+
+
+GOOD = Vault(current=a_pin())
+TOKEN = TokenFacts(valid=True, scopes=frozenset({MANAGES, MESSAGES}))
+
+
+def shown(at: datetime = NOON, **changes: Any) -> Facts:
+    """What Meta shows of a number that is registered, with a PIN."""
+    known: dict[str, Any] = {
+        "name": NAME,
+        "name_state": "APPROVED",
+        "code_state": "VERIFIED",
+        "pin_on": True,
+        "status": "CONNECTED",
+        "platform": "CLOUD_API",
+    }
+    return Facts(at=at, **(known | changes))
+
+
+def a_link(**changes: Any) -> CloudLink:
+    """An account whose numbers live at the Cloud API, with nothing amiss."""
+    known: dict[str, Any] = {
+        "waba": "102290129340398",
+        "portfolio": PORTFOLIO.id,
+        "name": "Lucky Shrub",
+        "token": b"sealed token",
+        "secret": b"sealed secret",
+        "verify_token": b"sealed verify token",
+        "linked_at": NOON,
+        "facts": TOKEN,
+        "subscribed": True,
+    }
+    return CloudLink(**(known | changes))
+
+
+def a_linked(**changes: Any) -> LinkedNumber:
+    """The town's number, but at the Cloud API: registered, served, its PIN in the vault."""
+    known: dict[str, Any] = {
+        "id": "106540352242922",
+        "e164": E164,
+        "cc": CC,
+        "waba": "102290129340398",
+        "found_at": NOON,
+        "facts": shown(),
+        "holder": OWNER.client,
+        "vault": GOOD,
+    }
+    return LinkedNumber(**(known | changes))

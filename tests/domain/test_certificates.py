@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightlatch.domain.certificates import Certificate, read, to_sign, to_text
+from nightlatch.domain.certificates import Certificate, read, read_name, to_sign, to_text
 from nightlatch.domain.errors import CertificateRefused
 from tests.people import E164, NAME
 
@@ -170,3 +170,116 @@ json_values = st.recursive(
 )
 def test_whatever_somebody_pastes_is_refused_as_a_certificate_and_never_as_a_bug(text):
     assert not passes(text)
+
+
+# The name alone, for an account of the Cloud API
+
+
+def member(field: int, raw: bytes) -> bytes:
+    """A member of a Protocol Buffers message, shorter than 128 bytes."""
+    return bytes([field << 3 | 2, len(raw)]) + raw
+
+
+def by_meta(*members: bytes, around: bytes = b"") -> str:
+    """A verified-name certificate as Meta signs them."""
+    return base64.b64encode(around + member(1, b"".join(members)) + member(2, bytes(64))).decode()
+
+
+NAMED = member(4, NAME.encode())
+EIGHT, FOUR, COUNT = b"\x09" + bytes(8), b"\x15" + bytes(4), b"\x18\xac\x02"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TEXT,
+        by_meta(NAMED),
+        by_meta(EIGHT, FOUR, COUNT, member(2, b"smb:wa"), NAMED, member(4, b"Another")),
+        by_meta(NAMED, around=COUNT),
+    ],
+)
+def test_the_name_is_read_from_a_certificate_of_ours_or_of_metas(text):
+    assert read_name(text) == NAME
+    assert read_name("\n".join(text)) == NAME
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "not base64!",
+        by_meta(member(4, b"")),
+        by_meta(member(4, b"  ")),
+        by_meta(member(4, b"Lucky\nShrub")),
+        by_meta(member(4, b"\xff")),
+        by_meta(member(2, b"smb:wa")),
+        by_meta(b"\x0b", NAMED),
+        by_meta(b"\x0d" + bytes(2)),
+        by_meta(b"\xff" * 11, NAMED),
+        base64.b64encode(member(1, NAMED)[:-1]).decode(),
+        base64.b64encode(b"\x0a").decode(),
+        to_text(to_sign(Certificate("1", E164, "Lucky\nShrub")), bytes(64)),
+        wrap(json.dumps({"serial": "1", "number": E164, "name": ["Lucky Shrub"]}).encode()),
+        wrap(json.dumps({"serial": "1", "number": E164, "name": 7}).encode()),
+    ],
+)
+def test_where_there_is_no_name_in_one_line_none_is_read(text):
+    with pytest.raises(CertificateRefused):
+        read_name(text)
+
+
+@given(st.one_of(st.binary(max_size=60), st.binary(max_size=40).map(lambda raw: member(1, raw))))
+def test_whatever_somebody_sends_has_a_name_in_one_line_or_is_refused(raw):
+    try:
+        name = read_name(base64.b64encode(raw).decode())
+    except CertificateRefused:
+        return
+    assert name.isprintable()
+    assert name.strip()
+
+
+def varint(value: int) -> bytes:
+    low, rest = value & 0x7F, value >> 7
+    return bytes([low | 0x80]) + varint(rest) if rest else bytes([low])
+
+
+def field(number: int, value: int | bytes, kind: int = 2) -> bytes:
+    """A member of any number, length and kind, also of kinds that there are not."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    length = varint(len(value)) if kind == 2 else b""
+    return varint(number << 3 | kind) + length + value
+
+
+messages = st.lists(
+    st.one_of(
+        st.builds(field, st.integers(0, 20), st.integers(0, 2**70)),
+        st.builds(field, st.integers(1, 6), st.binary(max_size=40), st.integers(0, 7)),
+        st.builds(lambda inner: field(1, inner), st.binary(max_size=60)),
+        st.binary(max_size=12),
+    ),
+    max_size=6,
+).map(b"".join)
+
+
+@given(
+    st.one_of(
+        st.text(),
+        st.binary().map(lambda raw: base64.b64encode(raw).decode()),
+        messages.map(lambda raw: base64.b64encode(raw).decode()),
+        messages.map(lambda raw: base64.b64encode(field(1, raw)).decode()),
+        json_values.map(lambda value: wrap(json.dumps(value).encode())),
+        st.fixed_dictionaries(dict.fromkeys(("serial", "number", "name"), json_values)).map(
+            lambda value: wrap(json.dumps(value).encode())
+        ),
+    )
+)
+def test_whatever_members_a_message_has_its_name_can_be_shown_or_it_is_refused(text):
+    try:
+        name = read_name(text)
+    except CertificateRefused:
+        return
+
+    assert isinstance(name, str)
+    assert name.strip()
+    assert name.isprintable()

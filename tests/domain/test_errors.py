@@ -28,7 +28,7 @@ def test_every_refusal_says_in_a_sentence_what_it_means(refusal):
 def test_the_waits_are_these():
     assert {wait.__name__ for wait in WAITS} == {
         "LoginWait", "RegistrationWait", "GuessWait", "CodesSpent", "CodeWait", "SignInWait",
-        "NameWait",
+        "NameWait", "LedgerWait", "CloudCallsSpent",
     }  # fmt: skip
 
 
@@ -37,7 +37,9 @@ def test_the_waits_are_these():
     ("left", "seconds"), [(0.000001, 1), (1, 1), (1.000001, 2), (59.5, 60), (86_400, 86_400)]
 )
 def test_a_wait_is_told_in_whole_seconds_and_never_too_few(wait, left, seconds):
-    assert wait(timedelta(seconds=left)).retry_after == seconds
+    more = ("register",) if wait is errors.LedgerWait else ()
+
+    assert wait(timedelta(seconds=left), *more).retry_after == seconds
 
 
 @given(st.timedeltas(max_value=timedelta(days=4)))
@@ -58,11 +60,24 @@ def test_what_we_cannot_do_just_now_may_be_tried_again_in_a_second(refusal):
     "refusal",
     [
         errors.WrongPin, errors.NumberLocked, errors.NoCodePending, errors.CodeVerified,
-        errors.CodeNeeded, errors.NotOnCloud,
+        errors.CodeNeeded, errors.NotOnCloud, errors.CloudLocked, errors.CloudIncomplete,
+        errors.NameNeeded, errors.NameNotApproved, errors.HeldElsewhere, errors.OnBusinessApp,
+        errors.TurnOffElsewhere, errors.PinNotInVault, errors.LinkedNumberHeld,
     ],
 )  # fmt: skip
 def test_what_time_does_not_heal_names_no_time(refusal):
     assert refusal().retry_after is None
+
+
+@pytest.mark.parametrize(("left", "seconds"), [(-60, 1), (0, 1), (59.5, 60)])
+def test_an_unknown_outcome_names_a_time_to_look_again_of_a_second_at_least(left, seconds):
+    refusal = errors.OutcomeUnknown("pin", timedelta(seconds=left))
+
+    assert (refusal.act, refusal.retry_after) == ("pin", seconds)
+
+
+def test_a_cloud_api_that_does_not_answer_or_take_our_token_may_be_asked_again_later():
+    assert (errors.CloudUnreached().retry_after, errors.CloudAccessLost().retry_after) == (30, 300)
 
 
 def test_a_needed_pin_is_a_missing_parameter():
@@ -81,3 +96,9 @@ def test_refusals_keep_what_the_faces_need_to_say_them():
     assert (errors.EdgeUnknown("7/x").path, errors.EdgeUnknown().path) == ("7/x", "")
     assert vars(errors.FieldUnknown("x", "Waba")) == {"field": "x", "kind": "Waba"}
     assert errors.CallbackRefused("it is not public").why == "it is not public"
+    assert errors.TokenUnfit("it has expired").why == "it has expired"
+    assert vars(errors.CloudRefused(100, 33)) == {"code": 100, "subcode": 33}
+    assert errors.CloudRefused(1).subcode is None
+    wait = errors.LedgerWait(timedelta(minutes=1), "pin", kept_back=True)
+    assert (wait.act, wait.kept_back, wait.retry_after) == ("pin", True, 60)
+    assert not errors.LedgerWait(timedelta(minutes=1), "pin").kept_back

@@ -49,6 +49,19 @@ def test_every_limit_stands_in_the_table_once_with_unit_and_source():
         ("RESET_LIFE", timedelta(minutes=30)),
         ("INVITATION_LIFE", timedelta(days=7)),
         ("MAIL_GIVE_UP", timedelta(hours=24)),
+        ("LEDGER_WINDOW", timedelta(hours=72)),
+        (
+            "LEDGER_LIMITS",
+            {"register": 10, "deregister": 10, "code": 10, "check": 20, "pin": 20},
+        ),
+        ("LEDGER_KEPT_BACK", 1),
+        ("CLOUD_DELETED_WAIT", timedelta(minutes=5)),
+        ("CLOUD_SECONDS", 30),
+        ("CLOUD_SETTLED", timedelta(seconds=60)),
+        ("CLOUD_CALLS", (200, 5_000)),
+        ("CLOUD_NAME_LIFE", timedelta(days=14)),
+        ("PINS_KEPT", 30),
+        ("INBOUND_BYTES", 3_145_728),
         ("BODY_BYTES", 16_384),
         ("HEADER_BYTES", 16_384),
     ],
@@ -88,3 +101,17 @@ def test_waits_after_wrong_guesses_never_shrink_and_never_pass_a_day():
 def test_webhooks_are_tried_again_after_growing_pauses():
     assert list(limits.HOOK_PAUSES) == sorted(set(limits.HOOK_PAUSES))
     assert limits.HOOK_PAUSES[-1] < limits.HOOK_GIVE_UP
+
+
+def test_an_answer_of_the_cloud_api_comes_before_its_outcome_is_looked_for():
+    assert timedelta(seconds=limits.CLOUD_SECONDS) < limits.CLOUD_SETTLED
+
+
+def test_metas_repeats_of_a_webhook_are_known_for_longer_than_it_repeats():
+    assert timedelta(days=7) < limits.INBOUND_KEPT
+
+
+def test_no_wait_of_the_cloud_api_is_longer_than_the_longest():
+    waits = [limits.CLOUD_WRONG_PIN_WAIT, limits.CLOUD_TOO_FAST_WAIT, limits.CLOUD_TOO_MANY_WAIT]
+    waits += [limits.CLOUD_LOCKED_WAIT, limits.CLOUD_DELETED_WAIT, *limits.CLOUD_CODE_WAITS]
+    assert max(*waits, limits.LEDGER_WINDOW) <= limits.CLOUD_LONGEST_WAIT

@@ -74,6 +74,28 @@ class Kind(StrEnum):
     TOKEN_ISSUED = "access_token.issued"  # noqa: S105 - the name of an event
     TOKEN_REVOKED = "access_token.revoked"  # noqa: S105 - the name of an event
 
+    LINK_ADDED = "cloud.linked"
+    LINK_CHANGED = "cloud.link_changed"
+    LINK_REMOVED = "cloud.unlinked"
+    ACCESS_LOST = "cloud.access_lost"
+    ACCESS_BACK = "cloud.access_back"
+    LINKED_FOUND = "cloud.number_found"
+    LINKED_CREATED = "cloud.number_created"
+    ACT_BEGUN = "cloud.begun"
+    ACT_DONE = "cloud.done"
+    ACT_REFUSED = "cloud.refused"
+    ACT_NOT_SENT = "cloud.not_sent"
+    ACT_UNKNOWN = "cloud.unknown"
+    ACT_RECONCILED = "cloud.reconciled"
+    PIN_CONFIRMED = "vault.pin_confirmed"
+    PIN_DOUBTED = "vault.pin_doubted"
+    PIN_REVEALED = "vault.pin_revealed"
+    PIN_KEPT = "vault.pin_kept"
+    OFF_REMEMBERED = "cloud.off_remembered"
+    HEARD = "cloud.heard"
+    ALERTS_SEEN = "cloud.alerts_seen"
+    LINKED_RELEASED = "cloud.released"
+
 
 CHARTED: Final = frozenset(
     {Kind.GUESS_WRONG, Kind.GUESS_RIGHT, Kind.REGISTRATION_ACCEPTED, Kind.NUMBER_REGISTERED}

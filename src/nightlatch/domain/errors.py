@@ -376,6 +376,127 @@ class DeliveryUnknown(Refusal):
     """No such webhook delivery."""
 
 
+# The Cloud API, behind us
+class LinkUnknown(Refusal):
+    """No such linked account, or another portfolio's."""
+
+
+class LinkExists(Refusal):
+    """The account is linked already."""
+
+
+class TooManyLinks(Refusal):
+    """The portfolio has as many linked accounts as it may have."""
+
+
+class LinkedNumberUnknown(Refusal):
+    """No such number in a linked account."""
+
+
+class TokenUnfit(Refusal):
+    """An access token that cannot be used for an account.
+
+    ``why`` says what it lacks.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class LedgerWait(_Wait):
+    """So many attempts were made that the next would risk a lockout, or Meta told us to wait.
+
+    ``act`` is what was attempted; ``kept_back`` says that one try is left, which only force spends.
+    """
+
+    def __init__(self, wait: timedelta, act: str, *, kept_back: bool = False) -> None:
+        super().__init__(wait)
+        self.act = act
+        self.kept_back = kept_back
+
+
+class OutcomeUnknown(Refusal):
+    """A call to the Cloud API was not answered; nothing is sent for the number until it is known
+    what became of it.
+
+    ``act`` is what was attempted.
+    """
+
+    def __init__(self, act: str, wait: timedelta) -> None:
+        super().__init__(act)
+        self.act = act
+        self.retry_after = max(1, ceil(wait.total_seconds()))
+
+
+class CloudUnreached(Refusal):
+    """The Cloud API could not be reached, or did not answer a question; nothing was changed."""
+
+    retry_after = 30
+
+
+class CloudAccessLost(Refusal):
+    """The Cloud API refuses our access token, or it lacks a permission."""
+
+    retry_after = 300
+
+
+class CloudCallsSpent(_Wait):
+    """So many calls were made to the Cloud API that it, or our own count, wants no more now."""
+
+
+class CloudLocked(Refusal):
+    """The Cloud API says that the account is locked, or that the PIN was not the right one."""
+
+
+class CloudIncomplete(Refusal):
+    """An earlier deregistration stopped half-way: deregister again, then register."""
+
+
+class CloudRefused(Refusal):
+    """The Cloud API refused, with a code of its own for which there is nothing better to say.
+
+    ``code`` and ``subcode`` are Meta's.
+    """
+
+    def __init__(self, code: int, subcode: int | None = None) -> None:
+        super().__init__(code, subcode)
+        self.code = code
+        self.subcode = subcode
+
+
+class NameNeeded(Refusal):
+    """The number must be added to the account first, and no certificate said its display name."""
+
+
+class NameNotApproved(Refusal):
+    """The Cloud API does not take the number's display name."""
+
+
+class HeldElsewhere(Refusal):
+    """The number is registered to another WhatsApp account, which must let go of it first."""
+
+
+class OnBusinessApp(Refusal):
+    """The number is used with the WhatsApp Business app too; it cannot be registered here."""
+
+
+class TurnOffElsewhere(Refusal):
+    """Two-step verification of a number of the Cloud API can only be turned off by a person."""
+
+
+class PinNotInVault(Refusal):
+    """The vault holds no PIN of this number that is known to be good."""
+
+
+class LinkedNumberHeld(Refusal):
+    """The client serves a number of the Cloud API, so it cannot register one of this registry."""
+
+
+class WebhookForged(Refusal):
+    """The signature or the verify token of a webhook from Meta is missing or wrong."""
+
+
 # What we cannot do just now
 class Unavailable(Refusal):
     """The store or the key ring cannot be relied on; nothing was compared."""

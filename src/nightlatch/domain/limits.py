@@ -278,6 +278,91 @@ HOOK_ANSWER: Final = _limit(
     "HOOK_ANSWER", 1_024, "bytes of a receiver's answer that are kept", "our choice"
 )
 
+# Numbers of the Cloud API: what one may ask of Meta, and how patiently
+LINKS_PER_PORTFOLIO: Final = _limit("LINKS_PER_PORTFOLIO", 50, "linked accounts", "our choice")
+LEDGER_WINDOW: Final = _limit(
+    "LEDGER_WINDOW", timedelta(hours=72), "rolling", "Meta, Cloud API registration: 10 in 72 hours"
+)
+LEDGER_LIMITS: Final = _limit(
+    "LEDGER_LIMITS",
+    {"register": 10, "deregister": 10, "code": 10, "check": 20, "pin": 20},
+    "attempts of a number within LEDGER_WINDOW, at most",
+    "register and deregister: Meta, Cloud API registration; the others are our choice",
+)
+LEDGER_KEPT_BACK: Final = _limit(
+    "LEDGER_KEPT_BACK", 1, "attempts of each kind that only --force spends", "our choice"
+)
+CLOUD_WRONG_PIN_WAIT: Final = _limit(
+    "CLOUD_WRONG_PIN_WAIT", timedelta(minutes=1),
+    "no registration after a wrong PIN (133005), unless Meta says how long", "our choice",
+)  # fmt: skip
+CLOUD_TOO_FAST_WAIT: Final = _limit(
+    "CLOUD_TOO_FAST_WAIT", timedelta(minutes=10),
+    "no registration after 133009, unless Meta says how long", "our choice",
+)  # fmt: skip
+CLOUD_TOO_MANY_WAIT: Final = _limit(
+    "CLOUD_TOO_MANY_WAIT", timedelta(hours=24),
+    "no registration after 133008, unless Meta says how long", "our choice",
+)  # fmt: skip
+CLOUD_LOCKED_WAIT: Final = _limit(
+    "CLOUD_LOCKED_WAIT", timedelta(hours=24),
+    "not again what was answered with 131031, unless Meta says how long", "our choice",
+)  # fmt: skip
+CLOUD_DELETED_WAIT: Final = _limit(
+    "CLOUD_DELETED_WAIT", timedelta(minutes=5), "no registration after 133015",
+    "Meta, Cloud API error codes",
+)  # fmt: skip
+CLOUD_CODE_WAITS: Final = _limit(
+    "CLOUD_CODE_WAITS", (timedelta(hours=1), timedelta(hours=24)),
+    "no code asked for: after it could not be sent, and after too many", "field reports",
+)  # fmt: skip
+CLOUD_LONGEST_WAIT: Final = _limit(
+    "CLOUD_LONGEST_WAIT", timedelta(days=7), "that an answer of Meta's can make us wait",
+    "our choice",
+)  # fmt: skip
+CLOUD_SECONDS: Final = _limit(
+    "CLOUD_SECONDS", 30, "seconds one call to the Cloud API may take",
+    "our choice; Meta: registering may take 15 s",
+)  # fmt: skip
+CLOUD_SETTLED: Final = _limit(
+    "CLOUD_SETTLED", timedelta(seconds=60),
+    "after an unanswered call, then what Meta shows is taken for its outcome", "our choice",
+)  # fmt: skip
+CLOUD_FRESH: Final = _limit(
+    "CLOUD_FRESH", timedelta(minutes=15), "between two readings of a linked account's numbers",
+    "our choice",
+)  # fmt: skip
+CLOUD_CALLS: Final = _limit(
+    "CLOUD_CALLS", (200, 5_000),
+    "calls an hour for one account, without and with a registered number",
+    "Meta, Graph API rate limiting",
+)  # fmt: skip
+CLOUD_CALLS_SPARED: Final = _limit(
+    "CLOUD_CALLS_SPARED", 0.2, "of CLOUD_CALLS that only what cannot wait may use", "our choice"
+)
+CLOUD_NAME_LIFE: Final = _limit(
+    "CLOUD_NAME_LIFE", timedelta(days=14), "after an approval, to register with the new name",
+    "Meta, display names",
+)  # fmt: skip
+CLOUD_OWN_CHANGE: Final = _limit(
+    "CLOUD_OWN_CHANGE", timedelta(minutes=5),
+    "after a PIN of our own was set, a PIN_CHANGED is taken for ours", "our choice",
+)  # fmt: skip
+PINS_KEPT: Final = _limit(
+    "PINS_KEPT", 30, "PINs of one number in the vault that were sent and never confirmed, at most",
+    "our choice: all that LEDGER_LIMITS lets be sent within LEDGER_WINDOW",
+)  # fmt: skip
+ALERTS_KEPT: Final = _limit(
+    "ALERTS_KEPT", 20, "alerts of one number that nobody has seen, the latest", "our choice"
+)
+INBOUND_BYTES: Final = _limit(
+    "INBOUND_BYTES", 3_145_728, "bytes of a webhook from Meta", "Meta, webhooks overview: 3 MB"
+)
+INBOUND_KEPT: Final = _limit(
+    "INBOUND_KEPT", timedelta(days=8), "a webhook from Meta is known as heard",
+    "our choice; Meta repeats for 7 days",
+)  # fmt: skip
+
 # The wire
 BODY_BYTES: Final = _limit("BODY_BYTES", 16_384, "bytes of a request body", "our choice")
 HEADER_BYTES: Final = _limit("HEADER_BYTES", 16_384, "bytes of a request's head", "our choice")

@@ -22,6 +22,13 @@ class Letter(StrEnum):
     INVITATION = "invitation"
     PASSWORD_RESET = "password_reset"  # noqa: S105 - the name of a letter
     ADDRESS_CHANGED = "address_changed"
+    CLOUD_TURN_OFF_ASKED = "cloud_turn_off_asked"
+    CLOUD_PIN_CHANGED = "cloud_pin_changed"
+    CLOUD_PIN_TURNED_OFF = "cloud_pin_turned_off"
+    CLOUD_OFF_REMEMBERED = "cloud_off_remembered"
+    CLOUD_NAME_APPROVED = "cloud_name_approved"
+    CLOUD_PIN_REFUSED = "cloud_pin_refused"
+    CLOUD_ACCESS_LOST = "cloud_access_lost"
 
 
 class To(StrEnum):
