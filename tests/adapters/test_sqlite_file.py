@@ -17,10 +17,13 @@ from nightlatch.adapters.sqlite import SqliteStore, StoreRefused, rows
 from nightlatch.adapters.sqlite.schema import migrate, migrations
 from nightlatch.adapters.sqlite.writer import connect
 from nightlatch.domain.audit import Event, Kind
+from nightlatch.domain.errors import NumberExists
 from nightlatch.domain.guesses import Guesses, Paid
+from nightlatch.domain.linked import LinkedDecision
 from nightlatch.domain.numbers import CLOUD_API, Decision
 from nightlatch.domain.overview import Show
 from tests.contracts.checks import assert_chains_hold, count_one, ticket, trail
+from tests.contracts.linked import a_link, a_linked
 from tests.contracts.makers import AUDIT_KEY, NUMBER_ID, ROOT, WABA, MakeSqlite, a_number
 from tests.people import NOON
 
@@ -266,6 +269,20 @@ async def test_a_number_that_somebody_unknown_holds_is_a_fault(make_store: MakeS
     assert [holder in fault for fault in store.faults()] == ([] if known else [True])
 
 
+@pytest.mark.parametrize("holder", [None, "main", "nobody we know"])
+async def test_a_linked_number_that_somebody_unknown_serves_is_a_fault(
+    make_store: MakeSqlite, holder: str | None
+):
+    store = await make_store.with_owner_and_thief()
+    await store.add_link(a_link(), ())
+    await store.add_linked(a_linked(), ())
+
+    await store.update_linked(a_linked().id, lambda n: LinkedDecision(replace(n, holder=holder)))
+
+    fault = f"linked number {a_linked().e164} is held by {holder}, who is unknown"
+    assert store.faults() == ([fault] if holder == "nobody we know" else [])
+
+
 async def test_a_file_from_before_the_manager_is_counted_and_found_once_it_is_opened(
     tmp_path: Path,
 ):
@@ -336,3 +353,49 @@ async def test_who_held_a_number_before_the_cloud_api_holds_it_still_and_may_los
     assert before == (held, True, [])
     assert [line.number for line in listed.lines] == [held]
     assert after == (False, [])
+
+
+async def test_a_file_from_before_the_bridge_keeps_all_it_had_and_takes_linked_numbers(
+    tmp_path: Path,
+):
+    path = tmp_path / "store.db"
+    old = sqlite3.connect(path, isolation_level=None)
+    for script in migrations()[:3]:
+        for statement in script.split(";\n"):
+            old.execute(statement)
+    old.execute("PRAGMA user_version = 3")
+    old.execute("INSERT INTO portfolios (id, name, email) VALUES ('2', 'P', 'p@shop.example')")
+    old.execute(
+        "INSERT INTO wabas (id, portfolio, name, network) VALUES (?, '2', 'A', 'local')", (WABA,)
+    )
+    old.execute(
+        "INSERT INTO clients (name, created_at, number, shards, audit_seq, audit_head)"
+        " VALUES ('main', 0, ?, 1, 0, zeroblob(32))", (int(NUMBER_ID),)
+    )  # fmt: skip
+    held = a_number(holder="main", registered_at=NOON)
+    columns = (*rows.NUMBER_COLUMNS, "audit_seq", "audit_head")
+    marks = ", ".join("?" * len(columns))
+    old.execute(
+        f"INSERT INTO numbers ({', '.join(columns)}) VALUES ({marks})",
+        (*rows.number_to_row(held), 0, bytes(32)),
+    )
+    old.close()
+
+    store = SqliteStore(path, AUDIT_KEY)
+    try:
+        before = (await store.number(NUMBER_ID), await store.holds("main"), await store.links())
+        heads = [subject for subject, *_ in await store.audit_heads()]
+        await store.update(NUMBER_ID, count_one("owner"))
+        await store.add_link(a_link(), (Event(Kind.LINK_ADDED, "operator", NOON),))
+        with pytest.raises(NumberExists):
+            await store.add_linked(a_linked(e164=held.e164), ())
+        await store.add_linked(a_linked(), (Event(Kind.HEARD, "meta", NOON),))
+        await assert_chains_hold(store)
+        after = (await store.linked(a_linked().id), await ticket(store), store.faults())
+    finally:
+        store.close()
+
+    assert before == (held, True, [])
+    assert heads == ["client:main", f"number:{NUMBER_ID}", "portfolio:2"]
+    assert after == (a_linked(), 1, [])
+    assert version(path) == len(migrations())

@@ -30,7 +30,6 @@ from tests.contracts.checks import Check
 from tests.contracts.makers import MakeSqlite
 
 CONTROLS: Final[list[tuple[type[MakeSqlite], Check]]] = []
-BROKEN: Final[list[type[MakeSqlite]]] = []
 
 
 def noticed_by(*noticing: Check) -> Any:
@@ -41,7 +40,6 @@ def noticed_by(*noticing: Check) -> Any:
             name: ClassVar[str] = broken.__name__
             store_class: ClassVar[type[SqliteStore]] = broken
 
-        BROKEN.append(Make)
         CONTROLS.extend((Make, check) for check in noticing)
         return broken
 

@@ -10,9 +10,12 @@ from pathlib import Path
 
 from nightlatch.adapters.sqlite import SqliteStore
 from nightlatch.domain.errors import Unavailable
+from nightlatch.domain.linked import LinkedNumber
 from nightlatch.domain.numbers import Number
-from tests.contracts import broken, makers
-from tests.contracts.checks import count_one, outcomes
+from tests.contracts import makers
+from tests.contracts.broken_linked import CONTROLS
+from tests.contracts.checks import count_one, outcome, outcomes
+from tests.contracts.linked import attempt
 from tests.contracts.makers import NUMBER_ID
 
 
@@ -56,7 +59,21 @@ async def read(store: SqliteStore) -> None:
     os.write(1, b"none" if number is None else str(number.guesses.ticket).encode())
 
 
+async def begin(store: SqliteStore, waba: str) -> None:
+    """Say ``ready``, wait for a line, then begin an attempt on each number of an account.
+
+    Says which numbers it began on.
+    """
+    ids = [number.id for number in await store.linked_numbers(waba)]
+    os.write(1, b"ready\n")
+    sys.stdin.readline()
+    for id_ in ids:
+        if isinstance(await outcome(store.update_linked(id_, attempt("there"))), LinkedNumber):
+            os.write(1, f"{id_} ".encode())
+
+
 TASKS = {
+    "begin": begin,
     "count": count,
     "acknowledge": acknowledge,
     "acknowledge_and_die": acknowledge_and_die,
@@ -65,7 +82,7 @@ TASKS = {
 
 
 def main(maker: str, folder: str, task: str, *arguments: str) -> None:
-    known = {one.name: one for one in (*makers.MAKERS, *broken.BROKEN)}
+    known = {one.name: one for one in (*makers.MAKERS, *(broken for broken, _ in CONTROLS))}
     make_store = known[maker](Path(folder))
     asyncio.run(TASKS[task](make_store(), *arguments))  # type: ignore[operator]  # each its own
     make_store.close()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.broken_graph import CONTROLS
+from tests.contracts.broken_linked import CONTROLS
 from tests.contracts.checks import Check
 from tests.contracts.makers import MakeSqlite
 from tests.contracts.promises import CHECKS
@@ -27,6 +27,8 @@ UNCONTROLLED = {
     "check_letters_that_are_unknown_are_named_however_they_are_spelled",
     "check_apps_system_users_and_tokens_are_read_back_whole",
     "check_apps_and_their_kind_that_are_unknown_are_named_however_they_are_spelled",
+    "check_links_and_their_numbers_are_read_back_whole",
+    "check_links_and_numbers_that_are_unknown_are_named_however_they_are_spelled",
     "check_a_profile_is_empty_until_it_is_changed_and_then_read_back_whole",
 }
 

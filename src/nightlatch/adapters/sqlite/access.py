@@ -6,15 +6,13 @@ from datetime import datetime
 from typing import Final
 
 from nightlatch.adapters.sqlite import rows
-from nightlatch.adapters.sqlite.base import Base, changes, insert, select, update
+from nightlatch.adapters.sqlite.base import Base, changes, insert, refuse_full, select, update
 from nightlatch.adapters.sqlite.rows import micros
 from nightlatch.domain.access import AccessToken, GraphApp, SystemUser
 from nightlatch.domain.audit import Event
 from nightlatch.domain.errors import (
     AccessTokenUnknown,
     AppUnknown,
-    PortfolioUnknown,
-    Refusal,
     SystemUserUnknown,
     TooManyAccessTokens,
     TooManyApps,
@@ -62,7 +60,7 @@ class Access(Base):
 
     async def add_app(self, app: GraphApp, events: Sequence[Event]) -> None:
         def work(connection: sqlite3.Connection) -> None:
-            _refuse_full(connection, "apps", app.portfolio, APPS_PER_PORTFOLIO, TooManyApps())
+            refuse_full(connection, "apps", app.portfolio, APPS_PER_PORTFOLIO, TooManyApps())
             connection.execute(insert("apps", rows.APP_COLUMNS), rows.app_to_row(app))
             self._append_to_portfolio(connection, app.portfolio, events)
 
@@ -103,7 +101,7 @@ class Access(Base):
     async def add_system_user(self, user: SystemUser, events: Sequence[Event]) -> None:
         def work(connection: sqlite3.Connection) -> None:
             most = SYSTEM_USERS_PER_PORTFOLIO
-            _refuse_full(connection, "system_users", user.portfolio, most, TooManySystemUsers())
+            refuse_full(connection, "system_users", user.portfolio, most, TooManySystemUsers())
             connection.execute(
                 insert("system_users", rows.SYSTEM_USER_COLUMNS), rows.system_user_to_row(user)
             )
@@ -196,18 +194,3 @@ class Access(Base):
             self._append_to_portfolio(connection, portfolio, events)
 
         await self._writer.run(work)
-
-
-def _refuse_full(
-    connection: sqlite3.Connection, table: str, portfolio: str, most: int, refusal: Refusal
-) -> None:
-    """Raise *refusal* when the portfolio has *most* rows already, or is unknown."""
-    known = connection.execute("SELECT 1 FROM portfolios WHERE id = ?", (portfolio,)).fetchone()
-    if known is None:
-        raise PortfolioUnknown
-    (held,) = connection.execute(
-        f"SELECT count(*) FROM {table} WHERE portfolio = ?",  # noqa: S608 - our own tables
-        (portfolio,),
-    ).fetchone()
-    if held >= most:
-        raise refusal

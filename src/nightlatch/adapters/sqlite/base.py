@@ -11,7 +11,7 @@ from nightlatch.adapters.sqlite import rows
 from nightlatch.adapters.sqlite.changes import Changes
 from nightlatch.adapters.sqlite.writer import Writer
 from nightlatch.domain.audit import Event, link
-from nightlatch.domain.errors import ClientUnknown, Unavailable
+from nightlatch.domain.errors import ClientUnknown, PortfolioUnknown, Refusal, Unavailable
 from nightlatch.domain.mail import Mail, Posted, To
 
 T = TypeVar("T")
@@ -171,6 +171,21 @@ def update(
         f"UPDATE {table} SET {assignments} WHERE {key} = ?",  # noqa: S608 - our own columns
         (*(new for _, new in changed), value),
     )
+
+
+def refuse_full(
+    connection: sqlite3.Connection, table: str, portfolio: str, most: int, refusal: Refusal
+) -> None:
+    """Raise *refusal* when the portfolio has *most* rows already, or is unknown."""
+    known = connection.execute("SELECT 1 FROM portfolios WHERE id = ?", (portfolio,)).fetchone()
+    if known is None:
+        raise PortfolioUnknown
+    (held,) = connection.execute(
+        f"SELECT count(*) FROM {table} WHERE portfolio = ?",  # noqa: S608 - our own tables
+        (portfolio,),
+    ).fetchone()
+    if held >= most:
+        raise refusal
 
 
 def after_day(at: datetime) -> int:

@@ -68,11 +68,11 @@ def moment(value: int) -> datetime:
     return _EPOCH + timedelta(microseconds=value)
 
 
-def _micros(at: datetime | None) -> int | None:
+def maybe_micros(at: datetime | None) -> int | None:
     return None if at is None else micros(at)
 
 
-def _moment(value: int | None) -> datetime | None:
+def maybe_moment(value: int | None) -> datetime | None:
     return None if value is None else moment(value)
 
 
@@ -96,15 +96,15 @@ def number_to_row(number: Number) -> Row:
         number.serial,
         micros(number.created_at),
         number.holder,
-        _micros(number.registered_at),
-        _micros(number.code_verified_at),
+        maybe_micros(number.registered_at),
+        maybe_micros(number.code_verified_at),
         number.two_step.version,
         number.two_step.verifier,
         guesses.ticket,
         guesses.run,
         guesses.forgiven,
-        ",".join(f"{paid.ticket}:{micros(paid.at)}" for paid in guesses.paid),
-        _micros(guesses.since),
+        pack_paid(guesses.paid),
+        maybe_micros(guesses.since),
         int(guesses.locked),
         _pack(number.registrations.used),
         _pack(number.codes.sent),
@@ -119,12 +119,12 @@ def number_to_row(number: Number) -> Row:
                 pending.pin_version,
                 micros(pending.sent_at),
                 pending.checks,
-                _micros(pending.checked_at),
+                maybe_micros(pending.checked_at),
             )
         ),
         number.asked_name,
         int(number.name_declined),
-        _micros(number.name_set_at),
+        maybe_micros(number.name_set_at),
         int(guesses.warned),
         *(
             (None,) * 5
@@ -139,8 +139,8 @@ def number_to_row(number: Number) -> Row:
         ),
         _pack(number.links_sent),
         _pack(number.deregistrations.used),
-        _micros(guesses.attacked_at),
-        _micros(guesses.wait_ends_at),
+        maybe_micros(guesses.attacked_at),
+        maybe_micros(guesses.wait_ends_at),
     )
 
 
@@ -162,11 +162,12 @@ def number_from_row(row: Row) -> Number:
         serial=serial,
         created_at=moment(created_at),
         holder=holder,
-        registered_at=_moment(registered_at),
-        code_verified_at=_moment(code_verified_at),
+        registered_at=maybe_moment(registered_at),
+        code_verified_at=maybe_moment(code_verified_at),
         two_step=TwoStep(pin_version, pin_verifier),
         guesses=Guesses(
-            ticket, run, forgiven, _paid(paid), _moment(since), bool(locked), bool(warned)
+            ticket, run, forgiven, unpack_paid(paid), maybe_moment(since), bool(locked),
+            bool(warned),
         ),
         registrations=RegistrationBudget(_unpack(registrations)),
         codes=CodeBudget(_unpack(codes)),
@@ -174,11 +175,11 @@ def number_from_row(row: Row) -> Number:
         if session is None
         else Pending(
             session, client, Method(method), code_hash, pending_version, moment(sent_at),
-            checks, _moment(checked_at),
+            checks, maybe_moment(checked_at),
         ),
         asked_name=asked_name,
         name_declined=bool(name_declined),
-        name_set_at=_moment(name_set_at),
+        name_set_at=maybe_moment(name_set_at),
         link=None
         if link_hash is None
         else TurnOffLink(
@@ -189,7 +190,11 @@ def number_from_row(row: Row) -> Number:
     )  # fmt: skip
 
 
-def _paid(text: str) -> tuple[Paid, ...]:
+def pack_paid(paid: tuple[Paid, ...]) -> str:
+    return ",".join(f"{one.ticket}:{micros(one.at)}" for one in paid)
+
+
+def unpack_paid(text: str) -> tuple[Paid, ...]:
     if not text:
         return ()
     pairs = (part.split(":") for part in text.split(","))
@@ -205,7 +210,7 @@ def user_to_row(user: User) -> Row:
         user.verifier,
         int(user.must_change),
         user.wrong_logins,
-        _micros(user.last_wrong_at),
+        maybe_micros(user.last_wrong_at),
     )
 
 
@@ -219,7 +224,7 @@ def user_from_row(row: Row) -> User:
         verifier=verifier,
         must_change=bool(must_change),
         wrong_logins=wrong_logins,
-        last_wrong_at=_moment(last_wrong_at),
+        last_wrong_at=maybe_moment(last_wrong_at),
     )
 
 
@@ -356,8 +361,8 @@ def posted_to_row(posted: Posted) -> Row:
     return (
         posted.key, posted.portfolio, posted.address, posted.letter.value,
         facts_to_text(posted.facts), micros(posted.posted_at), micros(posted.due_at),
-        posted.sealed, posted.about, _micros(posted.good_until), posted.state.value,
-        posted.attempts, _micros(posted.ended_at), posted.fault,
+        posted.sealed, posted.about, maybe_micros(posted.good_until), posted.state.value,
+        posted.attempts, maybe_micros(posted.ended_at), posted.fault,
     )  # fmt: skip
 
 
@@ -377,10 +382,10 @@ def posted_from_row(row: Row) -> Posted:
         due_at=moment(due_at),
         sealed=sealed,
         about=about,
-        good_until=_moment(good_until),
+        good_until=maybe_moment(good_until),
         state=MailState(state),
         attempts=attempts,
-        ended_at=_moment(ended_at),
+        ended_at=maybe_moment(ended_at),
         fault=fault,
     )
 
@@ -448,7 +453,7 @@ def access_token_to_row(token: AccessToken) -> Row:
     """In the order of ACCESS_TOKEN_COLUMNS."""
     return (
         token.hash, token.user, token.app, _join(token.scopes), micros(token.issued_at),
-        _micros(token.expires_at),
+        maybe_micros(token.expires_at),
     )  # fmt: skip
 
 
@@ -461,7 +466,7 @@ def access_token_from_row(row: Row) -> AccessToken:
         app=app,
         scopes=tuple(map(Scope, _split(scopes))),
         issued_at=moment(issued_at),
-        expires_at=_moment(expires_at),
+        expires_at=maybe_moment(expires_at),
     )
 
 
@@ -471,7 +476,7 @@ def delivery_to_row(delivery: Delivery) -> Row:
         delivery.key, delivery.app, delivery.waba, delivery.line, delivery.field.value,
         json.dumps(delivery.value), micros(delivery.at), micros(delivery.posted_at),
         micros(delivery.due_at), delivery.attempts, int(delivery.alone), delivery.state.value,
-        _micros(delivery.ended_at), delivery.status, delivery.answer, delivery.fault,
+        maybe_micros(delivery.ended_at), delivery.status, delivery.answer, delivery.fault,
     )  # fmt: skip
 
 
@@ -494,7 +499,7 @@ def delivery_from_row(row: Row) -> Delivery:
         attempts=attempts,
         alone=bool(alone),
         state=DeliveryState(state),
-        ended_at=_moment(ended_at),
+        ended_at=maybe_moment(ended_at),
         status=status,
         answer=answer,
         fault=fault,

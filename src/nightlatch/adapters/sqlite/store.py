@@ -12,6 +12,7 @@ from nightlatch.adapters.sqlite import rows
 from nightlatch.adapters.sqlite.access import Access
 from nightlatch.adapters.sqlite.base import changes, insert, select, update
 from nightlatch.adapters.sqlite.changes import Changes
+from nightlatch.adapters.sqlite.linked import Linked
 from nightlatch.adapters.sqlite.lists import Lists, count_events, count_number
 from nightlatch.adapters.sqlite.mail import Mails
 from nightlatch.adapters.sqlite.members import Members
@@ -31,17 +32,20 @@ from nightlatch.domain.errors import (
 )
 from nightlatch.domain.limits import (
     ACCESS_TOKEN_KEPT,
+    INBOUND_KEPT,
     MAIL_KEPT,
     SESSION_LIFE,
     SIGN_IN_MEMORY,
     TOKENS_PER_USER,
     USERS_PER_CLIENT,
 )
+from nightlatch.domain.linked import LinkedDecision, LinkedNumber
 from nightlatch.domain.numbers import CLOUD_API, CodeMessage, Decision, Number
 from nightlatch.domain.profiles import Profile
 from nightlatch.ports import (
     Change,
     HandsetMessage,
+    LinkedChange,
     OutboxMessage,
     ProfileChange,
     SealedValue,
@@ -78,12 +82,24 @@ _SEALED: Final = {  # place -> table, column, owner, rows of the owner ?1
     "app": ("members", "app_sealed", "id", "id = ?1"),
     "mail": ("mail", "sealed", "about", "about = ?1"),
     "graph-app": ("apps", "secret", "id", "id = ?1"),
+    "link": ("links", "token", "waba", "waba = ?1"),
+    "link-secret": ("links", "secret", "waba", "waba = ?1"),
+    "link-verify": ("links", "verify_token", "waba", "waba = ?1"),
+    "vault": ("vault", "sealed", "number", "number = ?1"),
+    "waiting": ("linked", "waiting_sealed", "id", "id = ?1"),
 }
+_KINDS: Final = {
+    "handset": "code",
+    "link-secret": "link",
+    "link-verify": "link",
+    "waiting": "vault",
+}
+"""What is kept in more than one place."""
 _ID_DIGITS: Final = 18
 _LAST_SEQ: Final = 1 << 62
 
 
-class SqliteStore(Members, Mails, Lists, Access, Webhooks):
+class SqliteStore(Members, Mails, Lists, Access, Webhooks, Linked):
     """Writes go to one thread; reads run where they are called and never wait for writers."""
 
     def __init__(self, path: Path, audit_key: bytes) -> None:
@@ -182,6 +198,9 @@ class SqliteStore(Members, Mails, Lists, Access, Webhooks):
 
     async def add_number(self, number: Number, events: Sequence[Event]) -> None:
         def add(connection: sqlite3.Connection) -> None:
+            linked = connection.execute("SELECT 1 FROM linked WHERE e164 = ?", (number.e164,))
+            if linked.fetchone():
+                raise NumberExists
             columns = (*rows.NUMBER_COLUMNS, "audit_seq", "audit_head")
             try:
                 connection.execute(
@@ -212,6 +231,30 @@ class SqliteStore(Members, Mails, Lists, Access, Webhooks):
                 connection.execute(
                     "UPDATE clients SET number = ? WHERE name = ?", (int(id), client)
                 )
+            return decision
+
+        decision = await self._writer.run(work)
+        if decision.refusal is not None:
+            raise decision.refusal
+        return decision.number
+
+    async def take_linked(
+        self,
+        id: str,
+        client: str,
+        change: LinkedChange,
+        release: LinkedChange,
+        release_local: Change,
+    ) -> LinkedNumber:
+        def work(connection: sqlite3.Connection) -> LinkedDecision:
+            decision = self._decide_linked(connection, id, change)
+            if decision.refusal is None and decision.number.holder == client:
+                held = "SELECT id FROM {} WHERE holder = ? AND id <> ?"
+                for (other,) in connection.execute(held.format("linked"), (client, id)).fetchall():
+                    self._decide_linked(connection, other, release)
+                for (other,) in connection.execute(held.format("numbers"), (client, 0)).fetchall():
+                    self._decide(connection, other, release_local)
+                connection.execute("UPDATE clients SET number = NULL WHERE name = ?", (client,))
             return decision
 
         decision = await self._writer.run(work)
@@ -409,7 +452,9 @@ class SqliteStore(Members, Mails, Lists, Access, Webhooks):
         return self._all(
             "SELECT 'number:' || id, audit_seq, audit_head FROM numbers UNION ALL"
             " SELECT 'client:' || name, audit_seq, audit_head FROM clients UNION ALL"
-            " SELECT 'portfolio:' || id, audit_seq, audit_head FROM portfolios ORDER BY 1",
+            " SELECT 'portfolio:' || id, audit_seq, audit_head FROM portfolios UNION ALL"
+            " SELECT 'linked:' || id, audit_seq, audit_head FROM linked UNION ALL"
+            " SELECT 'linked:' || id, audit_seq, audit_head FROM past_chains ORDER BY 1",
             (),
         )
 
@@ -484,9 +529,8 @@ class SqliteStore(Members, Mails, Lists, Access, Webhooks):
     async def sealed_with_others(self, kid: str) -> Sequence[SealedValue]:
         found = []
         for place, (table, column, owner, _) in _SEALED.items():
-            kind = "code" if place == "handset" else place
             found += [
-                SealedValue(kind, str(whose), place, sealed)
+                SealedValue(_KINDS.get(place, place), str(whose), place, sealed)
                 for whose, sealed in self._all(
                     f"SELECT {owner}, {column} FROM {table}"  # noqa: S608 - constants
                     f" WHERE {column} IS NOT NULL AND substr({column}, 2, 8) <> ?",
@@ -543,6 +587,7 @@ class SqliteStore(Members, Mails, Lists, Access, Webhooks):
                 "DELETE FROM access_tokens WHERE expires_at <= ?",
                 (micros(now - ACCESS_TOKEN_KEPT),),
             )
+            connection.execute("DELETE FROM heard WHERE at <= ?", (micros(now - INBOUND_KEPT),))
             connection.execute(
                 "INSERT INTO meta (key, value) VALUES ('latest_time', ?) ON CONFLICT (key)"
                 " DO UPDATE SET"
@@ -615,6 +660,10 @@ class SqliteStore(Members, Mails, Lists, Access, Webhooks):
             "SELECT 'number ' || e164 || ' is held by ' || holder || ', who is unknown'"
             " FROM numbers WHERE holder <> ? AND holder NOT IN (SELECT name FROM clients)",
             (CLOUD_API,),
+        )
+        found += self._all(
+            "SELECT 'linked number ' || e164 || ' is held by ' || holder || ', who is unknown'"
+            " FROM linked WHERE holder NOT IN (SELECT name FROM clients)"
         )
         return [str(row[0]) for row in found if row != ("ok",)]
 
