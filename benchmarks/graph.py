@@ -2,7 +2,7 @@
 
 ``python benchmarks/graph.py`` runs all parts; ``python benchmarks/graph.py pins`` only that one.
 Loopback only; ends by itself. The part ``prism`` needs Meta's public Cloud API document, in
-``NIGHTLATCH_META_DOCUMENT`` or beside the repository, and installs Prism from its lock file.
+``NIGHTLATCH_META_OPENAPI`` or beside the repository, and installs Prism from its lock file.
 """
 
 import asyncio
@@ -271,13 +271,13 @@ def installed() -> Path:
 
 
 def _document() -> Path:
-    given = os.environ.get("NIGHTLATCH_META_DOCUMENT")
+    given = os.environ.get("NIGHTLATCH_META_OPENAPI")
     document = Path(given) if given else stage.HERE.parents[1] / _DOCUMENT
     if not document.is_file():
         raise Missing(
             f"the part `prism` needs Meta's public Cloud API document (business-messaging-api_v23.0"
             f".yaml of github.com/facebook/openapi); there is none at {document}. Name it in"
-            " NIGHTLATCH_META_DOCUMENT."
+            " NIGHTLATCH_META_OPENAPI."
         )
     return document
 

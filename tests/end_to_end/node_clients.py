@@ -98,13 +98,13 @@ def installed() -> Path:
     if not mark.exists() or mark.read_text() != found.hexdigest():
         for name in _PACKAGES:
             shutil.copy(_SOURCE / name, folder)
-        _npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", folder=folder)
+        npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", folder=folder)
         mark.write_text(found.hexdigest())
     shutil.copy(_SOURCE / "drive.mjs", folder)
     return folder
 
 
-def _npm(*words: str, folder: Path) -> None:
+def npm(*words: str, folder: Path) -> None:
     done = subprocess.run(
         [_PROGRAMS / "npm", *words],
         cwd=folder,
