@@ -13,22 +13,31 @@ from nightlatch.adapters.system import SteppedClock
 from nightlatch.bootstrap import House
 from nightlatch.domain.clients import User
 from nightlatch.domain.codes import Method
+from nightlatch.domain.ledger import Act
+from nightlatch.domain.limits import LEDGER_WINDOW
+from nightlatch.domain.linked import LinkedDecision, LinkedNumber
+from nightlatch.domain.links import CloudLink
 from nightlatch.domain.mail import Letter
 from nightlatch.domain.members import Member, MemberRole
 from nightlatch.domain.numbers import Number
 from nightlatch.ports import World
 from nightlatch.usecases import (
+    bridge,
     clients,
     codes,
+    links,
     mail,
     members,
+    networks,
     numbers,
     portfolios,
     registration,
     signing_in,
     two_step,
+    upkeep,
 )
 from nightlatch.usecases.signing_in import SignedIn
+from tests.fakes.cloud import TOKEN, WABA, AtMeta, FakeCloud
 from tests.fakes.letters import BareLetters
 from tests.fakes.post import PostOffice
 from tests.fakes.sign_in import FewCommonPasswords, PlainCodes
@@ -227,3 +236,144 @@ async def office(scene: Scene) -> Office:
     await office.deliver()
     office.post.taken.clear()
     return office
+
+
+MOBILE = "+16505550100"
+"""The owner's number that lives at Meta."""
+APP_SECRET = "00112233445566778899aabbccddeeff"
+WRITES = {"register", "set_pin", "ask_code", "enter_code", "deregister", "add_number"}
+_BLINK = 61
+
+
+@dataclass
+class AtCloud:
+    """The owner's account is linked; both clients may register its numbers."""
+
+    office: Office
+    world: World
+    cloud: FakeCloud
+
+    @property
+    def portfolio(self) -> str:
+        return self.office.portfolio
+
+    @property
+    def owner(self) -> User:
+        return self.office.scene.owner
+
+    @property
+    def thief(self) -> User:
+        return self.office.scene.thief
+
+    def pass_time(self, seconds: float) -> None:
+        self.office.scene.pass_time(seconds)
+
+    def other_world(self, **ports: Any) -> World:
+        return replace(self.world, **ports)
+
+    async def link(self, waba: str = WABA) -> CloudLink:
+        return await links.find_link(self.world, waba)
+
+    async def read(self, waba: str = WABA) -> links.Found:
+        return await links.read_numbers(self.world, await self.link(waba), lambda _: None)
+
+    async def number(self, phone: AtMeta) -> LinkedNumber:
+        """As stored."""
+        found = await self.world.store.linked(phone.id)
+        assert found is not None
+        return found
+
+    async def known(self, pin: str | None = OWNER.pin, e164: str = MOBILE) -> AtMeta:
+        """A registered number, taken in, whose PIN is in the vault."""
+        phone = self.cloud.add_registered(e164, pin)
+        await self.read()
+        if pin is not None:
+            number = await self.number(phone)
+            kept = bridge.keep(self.world, number, pin)
+            await self.world.update_linked(
+                number.id, lambda n: replace_vault(n, kept, self.world.clock.now())
+            )
+        return phone
+
+    async def served(self, pin: str | None = OWNER.pin, e164: str = MOBILE) -> AtMeta:
+        """A number that the owner's client registered."""
+        phone = self.cloud.add_verified(e164)
+        await self.read()
+        await self.register(self.owner, pin, e164=e164)
+        return phone
+
+    async def register(
+        self, user: User, pin: str | None = None, *, e164: str = MOBILE, **changes: Any
+    ) -> Any:
+        given = {"cc": "1", "method": Method.SMS, "certificate": "none", "pin": pin}
+        return await networks.request_code(self.world, user, e164, **(given | changes))
+
+    async def enter(self, user: User, code: str) -> None:
+        await networks.enter_code(self.world, user, code)
+
+    async def turn_on(self, pin: str, user: User | None = None) -> None:
+        await networks.turn_on(self.world, user or self.owner, pin)
+
+    async def turn_off(self, user: User | None = None, **ports: Any) -> None:
+        await networks.turn_off(self.other_world(**ports), user or self.owner)
+
+    async def upkeep(self, rounds: int = 3) -> None:
+        """Time goes by, and what is due is looked after."""
+        for _ in range(rounds):
+            self.pass_time(_BLINK)
+            for _ in range(4):
+                if not await upkeep.look_after(self.world):
+                    break
+
+    def writes(self) -> int:
+        """How many calls that change something were made, sent or not."""
+        return sum(call.method in WRITES for call in self.cloud.calls)
+
+    async def pins(self, phone: AtMeta) -> tuple[str | None, list[str]]:
+        """The vault's PIN, and those that Meta may have."""
+        number = await self.number(phone)
+        vault = number.vault
+        current = None
+        if vault.current is not None:
+            current = bridge.unsealed(self.world, number, vault.current.sealed)
+        return current, [bridge.unsealed(self.world, number, p.sealed) for p in vault.maybe]
+
+    async def agrees(self, phone: AtMeta) -> None:
+        """Ledger, vault and Meta tell the same story, and nothing is left unknown."""
+        number, now = await self.number(phone), self.world.clock.now()
+        current, maybe = await self.pins(phone)
+        assert number.under_way is None
+        assert phone.pin is None or phone.pin in (current, *maybe)
+        if number.vault.is_good:
+            assert current == phone.pin
+        assert number.facts.registered is phone.registered
+        assert number.facts.pin_on is (phone.pin is not None)
+        for act, times in ((Act.REGISTER, phone.registers), (Act.DEREGISTER, phone.deregisters)):
+            recent = sum(at > now - LEDGER_WINDOW for at in times)
+            assert recent <= number.ledger.count(act, now) <= act.limit - 1
+
+    async def kinds(self, phone: AtMeta) -> list[str]:
+        """What the number's trail tells, in order."""
+        trail = self.world.store.audit(f"linked:{phone.id}")
+        return [link.event.kind.value async for link in trail]
+
+    async def letters(self, letter: Letter | None = None) -> list[str]:
+        return await self.office.letters(letter)
+
+
+def replace_vault(number: LinkedNumber, kept: Any, now: Any) -> Any:
+    """The vault knows that PIN, and Meta has shown that one is on."""
+    vault = replace(number.vault.keep(kept).settle(kept.key), confirmed_at=now)
+    return LinkedDecision(replace(number, vault=vault))
+
+
+@pytest.fixture
+async def at_cloud(office: Office) -> AtCloud:
+    """The owner's account at Meta is linked; its numbers are open to both clients."""
+    cloud = FakeCloud(office.world.clock)
+    world = office.other_world(cloud=cloud)
+    await links.link(
+        world, office.portfolio, WABA, TOKEN, secret=APP_SECRET,
+        clients=(OWNER.client, THIEF.client),
+    )  # fmt: skip
+    return AtCloud(office, world, cloud)

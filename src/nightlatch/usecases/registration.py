@@ -98,6 +98,11 @@ async def set_shards(
         number.guesses.refuse_while_closed(now)
     if pin is not None:
         await check_pin(world, number, pin, user.full_name, "shards")
+    await keep_shards(world, user, shards)
+
+
+async def keep_shards(world: World, user: User, shards: int) -> None:
+    """Keep the client's shard count. The caller has checked everything."""
     event = world.event(Kind.SHARDS_SET, user.full_name, world.clock.now(), shards=shards)
     await world.store.set_shards(user.client, shards, (event,))
 

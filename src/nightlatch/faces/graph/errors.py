@@ -482,6 +482,12 @@ ELSEWHERE: Final[frozenset[type[Refusal]]] = frozenset(
         e.SignedOut, e.SystemUserUnknown, e.TokenRefused, e.TooManyAccessTokens, e.TooManyApps,
         e.TooManyMembers, e.TooManySystemUsers, e.TooManyUsers, e.TwoStepIsOff, e.TwoStepIsOn,
         e.UserExists, e.UserUnknown,
+        # what the Cloud API behind us refuses: this face is that API
+        e.CloudAccessLost, e.CloudCallsSpent, e.CloudIncomplete, e.CloudLocked, e.CloudRefused,
+        e.CloudUnreached, e.HeldElsewhere, e.LedgerWait, e.LinkExists, e.LinkUnknown,
+        e.LinkedNumberHeld, e.LinkedNumberUnknown, e.NameNeeded, e.NameNotApproved,
+        e.OnBusinessApp, e.OutcomeUnknown, e.PinNotInVault, e.TokenUnfit, e.TooManyLinks,
+        e.TurnOffElsewhere, e.WebhookForged,
     }
 )  # fmt: skip
 """Refusals that no call of this face can meet."""

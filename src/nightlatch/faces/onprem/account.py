@@ -2,14 +2,14 @@
 
 from nightlatch.faces.onprem.wire import Answer, Call, with_meta
 from nightlatch.faces.spelling import spell
-from nightlatch.usecases import registration
+from nightlatch.usecases import networks, registration
 
 
 async def request_code(call: Call) -> Answer:
     fields = call.fields
-    e164, _ = spell(fields["cc"], fields["phone_number"])
-    sent = await registration.request_code(
-        call.world, call.who.user, e164, fields["method"], fields["cert"], fields.get("pin")
+    e164, cc = spell(fields["cc"], fields["phone_number"])
+    sent = await networks.request_code(
+        call.world, call.who.user, e164, cc, fields["method"], fields["cert"], fields.get("pin")
     )
     if sent is None:
         return Answer(201, with_meta())
@@ -17,7 +17,7 @@ async def request_code(call: Call) -> Answer:
 
 
 async def verify(call: Call) -> Answer:
-    await registration.enter_code(call.world, call.who.user, call.fields["code"])
+    await networks.enter_code(call.world, call.who.user, call.fields["code"])
     return Answer(201, with_meta())
 
 
@@ -29,7 +29,7 @@ async def read_shards(call: Call) -> Answer:
 async def set_shards(call: Call) -> Answer:
     fields = call.fields
     e164, _ = spell(fields["cc"], fields["phone_number"])
-    await registration.set_shards(
+    await networks.set_shards(
         call.world,
         call.who.user,
         e164,

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hmac
+import re
 from collections.abc import Callable, Coroutine
 from html import escape
 from typing import Any
@@ -25,7 +26,7 @@ from nightlatch.domain.errors import (
     TokenRefused,
 )
 from nightlatch.faces.bodies import raw_body
-from nightlatch.faces.door import Note, note_of
+from nightlatch.faces.door import Note, Scope, note_of
 from nightlatch.faces.metrics import Metrics
 from nightlatch.faces.onprem.errors import ROWS, TITLES
 from nightlatch.faces.onprem.openapi import document
@@ -46,6 +47,8 @@ from nightlatch.usecases import clients
 _LONGEST_TOKEN = 256
 _LONGEST_LOGIN = 1_024
 _JSON = "application/json"
+_CLIENT = "nightlatch.client"
+_FURTHER = re.compile(r"/clients/([^/]+)(?=/v1/)")
 _ALIVE = b'{"status":"alive"}'
 Responder = Callable[..., Coroutine[Any, Any, None]]
 
@@ -67,14 +70,20 @@ class OnPremises:
         for path, methods in NOT_SERVED.items():
             paths[path] = dict.fromkeys(methods, self._refusing(NotServed()))
         for path, responders in paths.items():
-            resource = self._resource(responders)
-            app.add_route(f"/v1{path}", resource)
-            app.add_route(f"/clients/{{client}}/v1{path}", resource)
+            app.add_route(f"/v1{path}", self._resource(responders))
         app.add_route("/metrics", self._resource(paths["/metrics"]))
         app.add_route("/livez", self._resource({"GET": self._alive}))
         app.add_route("/openapi.json", self._resource({"GET": self._openapi}))
         app.add_route("/docs/errors/{code:int}", self._resource({"GET": self._error_page}))
         app.add_sink(self._refusing(PathUnknown()), "/")
+
+    @staticmethod
+    def to_first(scope: Scope) -> None:
+        """Let a request to a further client, below ``/clients``, find the routes of ``/v1``."""
+        found = _FURTHER.match(scope["path"])
+        if found is not None:
+            scope[_CLIENT] = found[1]
+            scope["path"] = scope["path"][found.end() :]
 
     def _resource(self, responders: dict[str, Responder]) -> object:
         allowed = tuple(sorted(responders))
@@ -95,10 +104,9 @@ class OnPremises:
     def _responder(self, route: Route) -> Responder:
         name = route.name
 
-        async def responder(
-            req: Request, resp: Response, client: str = FIRST_CLIENT, username: str = ""
-        ) -> None:
+        async def responder(req: Request, resp: Response, username: str = "") -> None:
             note = note_of(req.scope)
+            client = req.scope.get(_CLIENT, FIRST_CLIENT)
             note.route = name
             try:
                 call = await self._read(route, req, client, username)

@@ -50,6 +50,25 @@ def _wait(what: str) -> Callable[[Refusal], str]:
     return lambda refusal: f"{what} Try again in {refusal.retry_after} seconds."
 
 
+_ACTS: Final = {
+    "register": "the registration",
+    "deregister": "the deregistration",
+    "code": "the request for a code",
+    "check": "the registration code",
+    "pin": "the new PIN",
+}
+
+
+_FORCED: Final = frozenset({"register", "deregister"})
+
+
+def _ledger(refusal: e.LedgerWait) -> str:
+    why = "Once more, and the Cloud API could lock this number out"
+    if refusal.kept_back and refusal.act in _FORCED:
+        why = "One more try is left at the Cloud API and is kept back; its operator may force it"
+    return f"Not sent: {_ACTS[refusal.act]}. {why}. Try again in {refusal.retry_after} seconds."
+
+
 ROWS: Final[dict[type[Refusal], Row]] = {
     e.LoginRefused: _row(
         401, 1005, "The username or the password is wrong. Log in with Basic authentication."
@@ -96,7 +115,8 @@ ROWS: Final[dict[type[Refusal], Row]] = {
         403,
         1005,
         "The two-step verification PIN is wrong; the guess was counted. If it is forgotten, the "
-        "client that holds the number turns it off with DELETE /v1/settings/account/two-step.",
+        "client that holds the number turns it off with DELETE /v1/settings/account/two-step "
+        "and sets a new one with POST.",
     ),
     e.GuessWait: _row(
         429, 1015, _wait("Too many wrong PINs for this number. The PIN was not looked at.")
@@ -128,6 +148,105 @@ ROWS: Final[dict[type[Refusal], Row]] = {
         412,
         1011,
         "This client does not hold the number. Register it first with POST /v1/account.",
+    ),
+    e.CodeNeeded: _row(
+        400,
+        1009,
+        "The Cloud API wants the number to be verified again. Ask for a registration code with "
+        "POST /v1/account and enter it.",
+    ),
+    e.NotOnCloud: _row(
+        412,
+        1011,
+        "The number is not registered with the Cloud API. Register it with POST /v1/account.",
+    ),
+    e.LedgerWait: _row(429, 1015, _ledger),
+    e.OutcomeUnknown: _row(
+        503,
+        1011,
+        lambda r: (
+            f"The Cloud API did not answer {_ACTS[r.act]}, so nobody knows yet whether it was "
+            "done. Nothing is sent for this number until that is found out; try again in "
+            f"{r.retry_after} seconds."
+        ),
+    ),
+    e.CloudUnreached: _row(
+        503, 1011, "The Cloud API cannot be reached. Nothing was changed; try again soon."
+    ),
+    e.CloudAccessLost: _row(
+        503,
+        1011,
+        "The Cloud API refuses the access token of this number's account. Its operator must give "
+        "Nightlatch another one.",
+    ),
+    e.CloudCallsSpent: _row(
+        429, 1015, _wait("The Cloud API takes no more calls for this number's account.")
+    ),
+    e.CloudLocked: _row(
+        403,
+        1031,
+        "The Cloud API says that the account is locked, or that the PIN is not the right one. "
+        "Look in WhatsApp Manager before trying again.",
+    ),
+    e.CloudIncomplete: _row(
+        503,
+        1011,
+        "An earlier deregistration of this number stopped half-way at the Cloud API. Its operator "
+        "deregisters it again, then registers it.",
+    ),
+    e.CloudRefused: _row(
+        400,
+        1014,
+        lambda r: (
+            f"The Cloud API refused with its code {r.code}"
+            + (f", subcode {r.subcode}" if r.subcode else "")
+            + ". Its operator looks that up and runs `nightlatch doctor`."
+        ),
+    ),
+    e.NameNeeded: _row(
+        403,
+        1005,
+        "The number is not in the linked WhatsApp account yet, and `cert` says no display name. "
+        "Add the number in WhatsApp Manager, or send its verified-name certificate.",
+    ),
+    e.NameNotApproved: _row(
+        403,
+        1005,
+        "The Cloud API does not take the number's display name. Change it in WhatsApp Manager.",
+    ),
+    e.HeldElsewhere: _row(
+        403,
+        1005,
+        "The number is registered to another WhatsApp account, which must let go of it first.",
+    ),
+    e.OnBusinessApp: _row(
+        403,
+        1005,
+        "The number is used with the WhatsApp Business app too, so it cannot be registered here. "
+        "Disconnect it from the app first.",
+    ),
+    e.TurnOffElsewhere: _row(
+        403,
+        1005,
+        "Only a person can turn two-step verification off for this number: in WhatsApp Manager, "
+        "Phone numbers, Two-step verification, Turn off; then by the link that is mailed. To "
+        "replace a forgotten PIN, POST a new one here.",
+    ),
+    e.PinNotInVault: _row(
+        400,
+        1008,
+        "Two-step verification is on for this number and its PIN is not known here. Send it as "
+        "`pin`.",
+    ),
+    e.LinkedNumberUnknown: _row(
+        404, 1006, "The Cloud API does not show this number in the linked WhatsApp account."
+    ),
+    e.LinkUnknown: _row(503, 1011, "The number's WhatsApp account was unlinked just now."),
+    e.LinkedNumberHeld: _row(
+        403,
+        1005,
+        "This client serves a number of the Cloud API. Its operator releases that one before this "
+        "client registers another.",
     ),
     e.Unavailable: _row(503, 1011, "The store or the key ring does not answer. Try again soon."),
     e.Overloaded: _row(503, 1016, "Too much is going on at this moment. Try again soon."),
@@ -161,14 +280,14 @@ ELSEWHERE: Final[frozenset[type[Refusal]]] = frozenset(
     {
         e.AccessTokenExpired, e.AccessTokenMissing, e.AccessTokenRefused, e.AccessTokenUnknown,
         e.AppAlreadyOn, e.AppCodeRefused, e.AppUnknown, e.CallbackRefused, e.CertificateNotReady,
-        e.ClientExists, e.CodeNeeded, e.CodeVerified, e.DeliveryUnknown, e.EdgeUnknown,
-        e.FieldUnknown, e.FormForged, e.LastOwner, e.LinkRefused, e.MailEnded, e.MailUnknown,
-        e.MemberExists, e.MemberUnknown, e.NameWait, e.NoNameAsked, e.NodeUnknown, e.NotOnCloud,
-        e.NotSubscribed, e.NumberExists, e.NumberUnknown, e.PinChangedMeanwhile, e.PinUnchanged,
-        e.PortfolioUnknown, e.ProofMissing, e.ProofRefused, e.RoleTooLow, e.ScopeMissing,
-        e.SignInRefused, e.SignInWait, e.SignedOut, e.SystemUserUnknown, e.TooManyAccessTokens,
-        e.TooManyApps, e.TooManyMembers, e.TooManySystemUsers, e.TwoStepIsOff, e.TwoStepIsOn,
-        e.WabaUnknown,
+        e.ClientExists, e.CodeVerified, e.DeliveryUnknown, e.EdgeUnknown, e.FieldUnknown,
+        e.FormForged, e.LastOwner, e.LinkExists, e.LinkRefused, e.MailEnded, e.MailUnknown,
+        e.MemberExists, e.MemberUnknown, e.NameWait, e.NoNameAsked, e.NodeUnknown, e.NotSubscribed,
+        e.NumberExists, e.NumberUnknown, e.PinChangedMeanwhile, e.PinUnchanged, e.PortfolioUnknown,
+        e.ProofMissing, e.ProofRefused, e.RoleTooLow, e.ScopeMissing, e.SignInRefused,
+        e.SignInWait, e.SignedOut, e.SystemUserUnknown, e.TokenUnfit, e.TooManyAccessTokens,
+        e.TooManyApps, e.TooManyLinks, e.TooManyMembers, e.TooManySystemUsers, e.TwoStepIsOff,
+        e.TwoStepIsOn, e.WabaUnknown, e.WebhookForged,
     }
 )  # fmt: skip
 """Refusals that no call of this face can meet; the other faces word them."""

@@ -3,7 +3,7 @@
 from nightlatch.domain.errors import ParameterInvalid
 from nightlatch.faces.metrics import Metrics
 from nightlatch.faces.onprem.wire import Answer, Call, Handler, with_meta
-from nightlatch.usecases.health import gateway_status
+from nightlatch.usecases.networks import gateway_status
 
 
 async def health(call: Call) -> Answer:

@@ -74,6 +74,18 @@ _PIN_REFUSALS: Final = (
 )
 
 
+_CLOUD_REFUSALS: Final = (
+    errors.OutcomeUnknown, errors.LedgerWait, errors.CloudUnreached, errors.CloudAccessLost,
+    errors.CloudCallsSpent, errors.CloudLocked, errors.CloudIncomplete, errors.CloudRefused,
+    errors.CodeNeeded, errors.NotOnCloud, errors.LinkedNumberUnknown, errors.LinkUnknown,
+)  # fmt: skip
+"""What calls may meet for a number that lives at the Cloud API."""
+_CLOUD_REGISTERING: Final = (
+    *_CLOUD_REFUSALS, errors.OnBusinessApp, errors.NameNotApproved, errors.HeldElsewhere,
+    errors.PinNotInVault,
+)  # fmt: skip
+
+
 def served(metrics: Metrics) -> tuple[Route, ...]:
     """Everything below ``/v1`` that is served."""
     return (
@@ -143,7 +155,10 @@ def served(metrics: Metrics) -> tuple[Route, ...]:
                 _CERT,
                 _PIN_IF_ON,
             ),
-            refusals=(*_PIN_REFUSALS, errors.RegistrationWait, errors.CodesSpent),
+            refusals=(
+                *_PIN_REFUSALS, errors.RegistrationWait, errors.CodesSpent,
+                *_CLOUD_REGISTERING, errors.NameNeeded, errors.LinkedNumberHeld,
+            ),
         ),
         Route(
             "POST", "/account/verify", account.verify, Access.ADMIN,
@@ -157,7 +172,8 @@ def served(metrics: Metrics) -> tuple[Route, ...]:
             ),
             refusals=(
                 errors.NoCodePending, errors.WrongCode, errors.CodeWait,
-                errors.RegistrationOutdated,
+                errors.RegistrationOutdated, errors.WrongPin, errors.GuessWait,
+                errors.RegistrationWait, errors.CodesSpent, *_CLOUD_REGISTERING,
             ),
         ),
         Route(
@@ -185,12 +201,18 @@ def served(metrics: Metrics) -> tuple[Route, ...]:
             "POST", "/settings/account/two-step", two_step_face.turn_on, Access.ADMIN,
             "Turn two-step verification on, or set another PIN", {200: "On"},
             fields=(_PIN,),
-            refusals=(errors.NoNumberHeld, errors.Overloaded),
+            refusals=(
+                errors.NoNumberHeld, errors.Overloaded, errors.WrongPin, errors.GuessWait,
+                errors.RegistrationWait, errors.CodesSpent, *_CLOUD_REFUSALS,
+            ),
         ),
         Route(
             "DELETE", "/settings/account/two-step", two_step_face.turn_off, Access.ADMIN,
             "Turn two-step verification off", {200: "Off"},
-            refusals=(errors.NoNumberHeld,),
+            refusals=(
+                errors.NoNumberHeld, errors.TurnOffElsewhere, errors.WrongPin, errors.GuessWait,
+                errors.RegistrationWait, errors.CodesSpent, *_CLOUD_REFUSALS,
+            ),
         ),
         Route(
             "GET", "/health", health.health, Access.MONITOR,
