@@ -9,12 +9,16 @@ from urllib.parse import quote
 import pytest
 
 from nightlatch.adapters.mail import PaperLetters
-from nightlatch.domain import members, portfolios
+from nightlatch.domain import linked, links, members, portfolios
 from nightlatch.domain.audit import OPERATOR
+from nightlatch.domain.ledger import Act
+from nightlatch.domain.linked import META_SAID, Facts, LinkedNumber, MetaRefusal, Reason
+from nightlatch.domain.links import CloudLink
 from nightlatch.domain.mail import Letter, Mail, Posted
 from nightlatch.domain.members import MemberRole
 from nightlatch.domain.numbers import TurnOffLink, notice
 from nightlatch.domain.two_step import ask_to_turn_off
+from nightlatch.domain.vault import KeptPin, Vault
 from nightlatch.ports import Rendered
 from tests.domain.samples import MINUTE, OWNER_PIN, PORTFOLIO, a_letter, a_member, a_number
 from tests.people import E164, NAME, NOON, OWNER, THIEF
@@ -30,8 +34,54 @@ LINKS = {
     Letter.INVITATION: f"{ORIGIN}/manager/join/{TOKEN}",
     Letter.PASSWORD_RESET: f"{ORIGIN}/manager/reset/{TOKEN}",
 }
+ACCOUNT = "102290129340398"
+REQUESTER = "61555822107539"
+"""Whoever pressed the button in WhatsApp Manager, as Meta names them."""
+AT_META = LinkedNumber(
+    id="106540352242922",
+    e164=E164,
+    cc="1",
+    waba=ACCOUNT,
+    found_at=NOON,
+    facts=Facts(at=NOON, name=NAME, status="CONNECTED", pin_on=True),
+    holder="main",
+    vault=Vault(current=KeptPin("kept", b"sealed", NOON - 60 * MINUTE)),
+)
+LINKED_PAGE = f"{ORIGIN}/manager/cloud/numbers/{AT_META.id}"
 NOTICES = [one for one in Letter if one not in LINKS]
-ABOUT_A_NUMBER = [one for one in NOTICES if one is not Letter.ADDRESS_CHANGED]
+ABOUT_A_NUMBER = [
+    one for one in NOTICES if one not in (Letter.ADDRESS_CHANGED, Letter.CLOUD_ACCESS_LOST)
+]
+OF_THE_CLOUD_API = [one for one in ABOUT_A_NUMBER if one.name.startswith("CLOUD_")]
+MADE_BY_SOMEBODY = [
+    one
+    for one in Letter
+    if one not in (Letter.CLOUD_NAME_APPROVED, Letter.CLOUD_PIN_REFUSED, Letter.CLOUD_ACCESS_LOST)
+]
+
+
+def cloud_mail(letter: Letter, by: str) -> Mail:
+    """As the rules of numbers at the Cloud API post it."""
+    doubted = replace(AT_META, vault=AT_META.vault.doubt())
+    match letter:
+        case Letter.CLOUD_TURN_OFF_ASKED:
+            told = linked.turn_off_asked(AT_META, by, NOON, NOON)
+        case Letter.CLOUD_PIN_CHANGED:
+            told = linked.pin_changed(AT_META, NOON, NOON)
+        case Letter.CLOUD_PIN_TURNED_OFF:
+            told = linked.turned_off(AT_META, NOON, NOON, set_again=True)
+        case Letter.CLOUD_OFF_REMEMBERED:
+            told = linked.remember_off(AT_META, by, NOON)
+        case Letter.CLOUD_NAME_APPROVED:
+            told = linked.name_reviewed(doubted, "APPROVED", NAME, NOON, NOON)
+        case Letter.FIRST_WRONG_GUESS:
+            paid = linked.pay_guess(AT_META, by, NOON).number
+            told = linked.settle_guess(paid, paid.guesses.ticket, by, NOON, right=False)
+        case _:
+            pin = AT_META.vault.current
+            begun = linked.begin(AT_META, Act.REGISTER, "key", by, NOON, pin=pin).number
+            told = linked.refused(begun, "key", MetaRefusal(Reason.WRONG_PIN, 133005), NOON)
+    return told.mails[0]
 
 
 def mail_of(letter: Letter, by: str = OWNER.email) -> Mail:
@@ -50,6 +100,14 @@ def mail_of(letter: Letter, by: str = OWNER.email) -> Mail:
         return portfolios.change(
             PORTFOLIO, PORTFOLIO.name, "new@luckyshrub.example", by, NOON
         ).mails[0]
+    if letter is Letter.CLOUD_ACCESS_LOST:
+        account = CloudLink(
+            waba=ACCOUNT, portfolio=PORTFOLIO.id, name=NAME, token=b"", verify_token=b"",
+            linked_at=NOON,
+        )  # fmt: skip
+        return links.lose(account, NOON).mails[0]
+    if letter in OF_THE_CLOUD_API:
+        return cloud_mail(letter, by)
     return notice(letter, a_number(), by, NOON)
 
 
@@ -130,6 +188,13 @@ SUBJECTS = {
     Letter.INVITATION: "Invitation to Lucky Shrub Inc.",
     Letter.PASSWORD_RESET: "Set another password for Nightlatch",
     Letter.ADDRESS_CHANGED: "The e-mail address of Lucky Shrub Inc. was changed",
+    Letter.CLOUD_TURN_OFF_ASKED: f"Somebody wants two-step verification off for {E164}",
+    Letter.CLOUD_PIN_CHANGED: f"The PIN of {E164} was changed in WhatsApp Manager",
+    Letter.CLOUD_PIN_TURNED_OFF: f"Two-step verification is off at Meta for {E164}",
+    Letter.CLOUD_OFF_REMEMBERED: f"Two-step verification of {E164} stays on at Meta",
+    Letter.CLOUD_NAME_APPROVED: f"{E164} must be registered again for its name",
+    Letter.CLOUD_PIN_REFUSED: f"Meta refused the kept PIN of {E164}",
+    Letter.CLOUD_ACCESS_LOST: f"Meta refuses the access token of {NAME}",
 }
 TOLD: dict[Letter, list[str]] = {
     Letter.TURN_OFF_LINK: [
@@ -195,6 +260,46 @@ TOLD: dict[Letter, list[str]] = {
         "The e-mail address of the portfolio Lucky Shrub Inc. was changed",
         "If none of you did this, an owner should put the right address back at once",
         f"because {PORTFOLIO.email} was the portfolio's address before, or is its new one",
+    ],
+    Letter.CLOUD_TURN_OFF_ASKED: [
+        f"Somebody pressed Turn off two-step verification for {NUMBER} in WhatsApp Manager",
+        "Until somebody follows that link, two-step verification stays on",
+        "Set a PIN again afterwards",
+        "If none of you did this, do not follow the link in Meta's letter",
+    ],
+    Letter.CLOUD_PIN_CHANGED: [
+        f"The PIN of {NUMBER} was set in WhatsApp Manager, and not by Nightlatch",
+        "tell the vault what the PIN is. This letter does not hold it",
+        "If none of you did this, set another PIN at once on the same page",
+    ],
+    Letter.CLOUD_PIN_TURNED_OFF: [
+        f"Somebody followed the link that Meta mailed, and two-step verification is off for {NUMBER}",
+        "whoever receives the number's code can register it with a PIN of their own",
+        "Set a PIN soon, and at once if none of you did this",
+    ],
+    Letter.CLOUD_OFF_REMEMBERED: [
+        f"A client asked to turn off two-step verification for {NUMBER}",
+        "two-step verification stays on at Meta",
+        "the next PIN that it sets replaces the one at Meta",
+        "A person turns it off in WhatsApp Manager, under Account tools, Phone numbers",
+        "If none of you did this, find out who can sign in to that client",
+    ],
+    Letter.CLOUD_NAME_APPROVED: [
+        f"Meta approved a display name for {NUMBER}",
+        "must happen within 14 days",
+        "the vault does not know for sure what it is",
+        "If none of you asked for another name, do not register the number again",
+    ],
+    Letter.CLOUD_PIN_REFUSED: [
+        f"Meta refused the PIN in the vault when {NUMBER} was to be registered",
+        "Do not try PINs: each wrong one costs one of Meta's tries",
+        "If none of you set another PIN, see who has access",
+    ],
+    Letter.CLOUD_ACCESS_LOST: [
+        f"Meta refuses the access token of the account {NAME} ({ACCOUNT})",
+        "no number of the account can be registered, no PIN can be set",
+        "If none of you revoked it",
+        f"at {OWNER.email} because you look after the portfolio that this account is linked to",
     ],
 }
 
@@ -282,6 +387,49 @@ def test_a_wrong_guess_while_registering_means_that_the_certificate_is_out():
     assert all("certificate" not in body for body in by_member)
 
 
+@pytest.mark.parametrize("by", ["main/admin", OWNER.email, OPERATOR])
+def test_a_wrong_guess_for_a_number_at_the_cloud_api_says_that_meta_never_saw_it(by: str):
+    mail = cloud_mail(Letter.FIRST_WRONG_GUESS, by)
+
+    written = PaperLetters(ORIGIN).write(posted(mail), None)
+
+    assert set(seen(written.html).links) == {LINKED_PAGE}
+    assert f"\n  {LINKED_PAGE}\n" in written.text
+    for body in bodies(written):
+        assert "certificate" not in body
+        assert "never sent to Meta, so it cost none of Meta's tries" in body
+
+
+@pytest.mark.parametrize(
+    ("by", "told"),
+    [
+        (REQUESTER, f"By the user {REQUESTER} of Meta Business Suite"),
+        ("", "By somebody whom Meta does not name"),
+    ],
+)
+def test_who_pressed_the_button_at_meta_is_named_as_meta_names_them(by: str, told: str):
+    for body in bodies(write(Letter.CLOUD_TURN_OFF_ASKED, by)):
+        assert told in body
+
+
+@pytest.mark.parametrize("letter", [one for one in NOTICES if one not in MADE_BY_SOMEBODY])
+def test_what_nobody_but_meta_did_names_nobody(letter: Letter):
+    facts = dict(mail_of(letter).facts)
+
+    assert str(facts["by"]).lower() == META_SAID
+    for body in bodies(write(letter)):
+        assert " By " not in body
+
+
+@pytest.mark.parametrize(
+    ("by", "then"),
+    [("main/admin", "another password for the user"), (OPERATOR, "run commands on the")],
+)
+def test_turning_off_that_was_only_remembered_says_whom_to_look_at(by: str, then: str):
+    for body in bodies(write(Letter.CLOUD_OFF_REMEMBERED, by)):
+        assert then in body
+
+
 @pytest.mark.parametrize(
     ("role", "may"),
     [
@@ -333,10 +481,19 @@ def test_nothing_in_a_letter_leads_anywhere_but_to_the_configured_origin(
 
 @pytest.mark.parametrize("letter", [Letter.TURN_OFF_LINK, *ABOUT_A_NUMBER])
 def test_letters_about_a_number_lead_to_it(letter: Letter):
+    page = LINKED_PAGE if letter in OF_THE_CLOUD_API else NUMBER_PAGE
+
     written = write(letter)
 
-    assert f"\n  {NUMBER_PAGE}" in written.text
-    assert any(link.startswith(NUMBER_PAGE) for link in seen(written.html).links)
+    assert f"\n  {page}" in written.text
+    assert any(link.startswith(page) for link in seen(written.html).links)
+
+
+def test_a_lost_access_leads_to_the_linked_accounts():
+    written = write(Letter.CLOUD_ACCESS_LOST)
+
+    assert f"\n  {ORIGIN}/manager/cloud\n" in written.text
+    assert seen(written.html).links == [f"{ORIGIN}/manager/cloud"]
 
 
 @pytest.mark.parametrize("letter", LINKS)

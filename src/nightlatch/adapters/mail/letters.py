@@ -16,6 +16,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from nightlatch.domain.audit import OPERATOR
+from nightlatch.domain.linked import META_SAID
 from nightlatch.domain.mail import Letter, Posted
 from nightlatch.ports import Rendered
 
@@ -55,7 +56,8 @@ class PaperLetters:
             "until": _moment(posted.good_until),
             "address": _one_line(posted.address),
             "origin": self._origin,
-            "number_page": f"{self._origin}/manager/numbers/{quote(told.number_id, safe='')}",
+            "linked": told.linked,
+            "number_page": f"{self._origin}/manager/{told.number_path}",
             "subject": draft.subject,
         }
         return Rendered(
@@ -83,15 +85,27 @@ class _Told:
         return f"{e164} ({name})" if name else e164
 
     @property
-    def number_id(self) -> str:
-        return self.facts.get("number_id", "")
+    def linked(self) -> bool:
+        """Whether it is about a number that lives at the Cloud API."""
+        return "linked_id" in self.facts
+
+    @property
+    def number_path(self) -> str:
+        if self.linked:
+            return f"cloud/numbers/{quote(self.facts['linked_id'], safe='')}"
+        return f"numbers/{quote(self.facts.get('number_id', ''), safe='')}"
 
     @property
     def by_kind(self) -> str:
-        """``member``, ``user`` of a client, ``program`` with an access token, or ``operator``."""
+        """``member``, ``user`` of a client, ``program`` with an access token, ``operator``,
+        ``meta`` when Meta told of it without a name, or ``business`` for a user of Meta's."""
         by = self.facts.get("by", "")
         if by == OPERATOR:
             return "operator"
+        if by.lower() == META_SAID:
+            return "meta"
+        if by.isdecimal():
+            return "business"
         if by.startswith(tuple(_PROGRAMS)):
             return "program"
         return "user" if "/" in by and "@" not in by.partition("/")[0] else "member"
@@ -101,6 +115,10 @@ class _Told:
         by = self.facts.get("by", "")
         if self.by_kind == "operator":
             return "the operator of this server, on the command line"
+        if self.by_kind == "meta":
+            return "somebody whom Meta does not name"
+        if self.by_kind == "business":
+            return f"the user {by} of Meta Business Suite"
         if self.by_kind == "user":
             client, _, user = by.partition("/")
             return f"user {user} of the client {client}"
@@ -120,10 +138,11 @@ class _Told:
         until = self.posted.good_until
         return "" if until is None else _span(until - self.at)
 
-    def rows(self, *first: tuple[str, str], by: str = "By") -> tuple[tuple[str, str], ...]:
-        """*first*, then when, by whom and from where as far as that is known."""
+    def rows(self, *first: tuple[str, str], by: str | None = "By") -> tuple[tuple[str, str], ...]:
+        """*first*, then when, by whom and from where as far as that is known; None for a letter
+        about what nobody but Meta did."""
         found = [*first, ("When", _moment(self.at))]
-        if "by" in self.facts:
+        if "by" in self.facts and by is not None:
             found.append((by, self.who))
         if "place" in self.facts:
             found.append(("From", self.facts["place"]))
@@ -198,8 +217,47 @@ def _address_changed(told: _Told) -> _Draft:
     )
 
 
+def _cloud_turn_off_asked(told: _Told) -> _Draft:
+    return _about_number(
+        told, f"Somebody wants two-step verification off for {told.facts['number']}"
+    )
+
+
+def _cloud_pin_changed(told: _Told) -> _Draft:
+    return _about_number(told, f"The PIN of {told.facts['number']} was changed in WhatsApp Manager")
+
+
+def _cloud_pin_turned_off(told: _Told) -> _Draft:
+    return _about_number(told, f"Two-step verification is off at Meta for {told.facts['number']}")
+
+
+def _cloud_off_remembered(told: _Told) -> _Draft:
+    return _about_number(told, f"Two-step verification of {told.facts['number']} stays on at Meta")
+
+
+def _cloud_name_approved(told: _Told) -> _Draft:
+    return _told_by_meta(told, f"{told.facts['number']} must be registered again for its name")
+
+
+def _cloud_pin_refused(told: _Told) -> _Draft:
+    return _told_by_meta(told, f"Meta refused the kept PIN of {told.facts['number']}")
+
+
+def _cloud_access_lost(told: _Told) -> _Draft:
+    account = f"{told.facts['account']} ({told.facts['waba']})"
+    return _Draft(
+        f"Meta refuses the access token of {told.facts['account']}",
+        told.rows(("Account", account), by=None),
+    )
+
+
 def _about_number(told: _Told, subject: str) -> _Draft:
     return _Draft(subject, told.rows(("Number", told.number)))
+
+
+def _told_by_meta(told: _Told, subject: str) -> _Draft:
+    """About a number; nobody but Meta did it, so nobody is named."""
+    return _Draft(subject, told.rows(("Number", told.number), by=None))
 
 
 _FUNCTIONS: Mapping[Letter, Callable[[_Told], _Draft]] = {
@@ -213,6 +271,13 @@ _FUNCTIONS: Mapping[Letter, Callable[[_Told], _Draft]] = {
     Letter.INVITATION: _invitation,
     Letter.PASSWORD_RESET: _password_reset,
     Letter.ADDRESS_CHANGED: _address_changed,
+    Letter.CLOUD_TURN_OFF_ASKED: _cloud_turn_off_asked,
+    Letter.CLOUD_PIN_CHANGED: _cloud_pin_changed,
+    Letter.CLOUD_PIN_TURNED_OFF: _cloud_pin_turned_off,
+    Letter.CLOUD_OFF_REMEMBERED: _cloud_off_remembered,
+    Letter.CLOUD_NAME_APPROVED: _cloud_name_approved,
+    Letter.CLOUD_PIN_REFUSED: _cloud_pin_refused,
+    Letter.CLOUD_ACCESS_LOST: _cloud_access_lost,
 }
 
 
