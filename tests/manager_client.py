@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from nightlatch.domain.members import Member, MemberRole
 from nightlatch.faces.manager.app import COOKIE
 from nightlatch.faces.manager.messages import ROWS
-from nightlatch.usecases import mail, members
+from nightlatch.usecases import mail, members, upkeep
 from tests.people import OWNER
 from tests.town import Reply, Town, exchange
 
@@ -207,6 +207,20 @@ class Office:
             if all(one.state.value != "waiting" for one in found):
                 return [one for one in found if address in ("", one.address)]
             await asyncio.sleep(0.01)
+
+    async def at_rest(self) -> None:
+        """Nothing is left to do by itself: no letter waits, no linked number is due."""
+        await self.letters()
+        while await self._is_due():
+            if not await upkeep.look_after(self.world):  # the server does it, or does it later
+                await asyncio.sleep(0.01)
+
+    async def _is_due(self) -> bool:
+        store = self.world.store
+        for one in await store.links():
+            if any(number.due_at is not None for number in await store.linked_numbers(one.waba)):
+                return True
+        return False
 
     async def link(self, address: str) -> str:
         """Path of the link in the newest letter to *address*."""

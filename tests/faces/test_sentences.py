@@ -5,7 +5,10 @@ from datetime import timedelta
 import pytest
 
 from nightlatch.domain.audit import Event, Kind, Link
+from nightlatch.domain.ledger import Act
+from nightlatch.domain.linked import Reason
 from nightlatch.faces import sentences
+from nightlatch.faces.sentences_cloud import act_name
 from tests.people import NOON
 
 _DETAILS = {
@@ -15,7 +18,8 @@ _DETAILS = {
     "already_held": True, "address_changed": True, "invited": True, "guess": 7,
     "app": "512345678901234", "system_user": "612345678901234", "waba": "312345678901234",
     "token": "0123456789ab", "scopes": "whatsapp_business_management", "fields": "security",
-    "wabas": "312345678901234",
+    "wabas": "312345678901234", "act": "register", "reason": "wrong_pin", "code": 133005,
+    "attempts": 2, "outcome": "failed", "what": "PIN_CHANGED", "alerts": 1,
 }  # fmt: skip
 
 
@@ -57,6 +61,7 @@ def test_no_two_kinds_read_the_same():
         ("thief/eve@example.com", "eve@example.com of client thief"),
         ("olivia@luckyshrub.example", "olivia@luckyshrub.example"),
         ("member:412345678901234", "a member who may not do this"),
+        ("meta", "Meta"),
         ("app:512345678901234", "app 512345678901234"),
         ("system-user:612345678901234", "system user 612345678901234"),
     ],
@@ -163,3 +168,49 @@ def test_what_a_system_user_sees_is_told_where_it_is_not_everything():
 
     assert told(*employee) == "System user 6 has the role employee now; it sees 31,32."
     assert told(*admin) == "System user 6 has the role admin now."
+
+
+def _told(kind: Kind, **details: str | int) -> str:
+    return sentences.says(Event(kind, "meta", NOON, tuple(details.items())))
+
+
+@pytest.mark.parametrize("reason", Reason)
+@pytest.mark.parametrize("act", Act)
+def test_what_meta_refused_is_told_with_its_reason_and_its_code(act, reason):
+    told = _told(Kind.ACT_REFUSED, act=act.value, reason=reason.value, code=100)
+
+    begun, _, why = told.partition(" was refused by Meta: ")
+    assert begun.lower() == act_name(act).lower()
+    assert why.endswith(" (100).")
+    assert ("of its own" in why) == (reason is Reason.OTHER)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "came"),
+    [("succeeded", "had worked"), ("failed", "had not worked"), ("either", "may have worked")],
+)
+def test_what_became_of_a_call_that_was_not_answered_is_told(outcome, came):
+    told = _told(Kind.ACT_RECONCILED, act="pin", outcome=outcome)
+
+    assert told.startswith("Setting the PIN was not answered before; ")
+    assert came in told
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("PIN_RESET_REQUEST", "Somebody pressed “Turn off two-step verification”"),
+        ("PIN_CHANGED", "Somebody set a PIN in WhatsApp Manager."),
+        ("PIN_REQUEST_SUCCESS", "Somebody turned two-step verification off"),
+        ("name APPROVED", "Meta decided about the display name: APPROVED."),
+        ("SOMETHING_NEW", "Meta told of SOMETHING_NEW."),
+    ],
+)
+def test_what_meta_told_of_is_told(what, said):
+    assert _told(Kind.HEARD, what=what).startswith(said)
+
+
+def test_a_pin_that_was_compared_with_the_vaults_reads_so():
+    wrong = _told(Kind.GUESS_WRONG, path="vault", in_a_row=2)
+
+    assert wrong == "Wrong PIN against the vault: 2 wrong in a row."

@@ -7,7 +7,10 @@ from datetime import datetime
 from typing import Final
 
 from nightlatch.domain.audit import OPERATOR, Detail, Event, Kind, Link
+from nightlatch.domain.ledger import Act
+from nightlatch.domain.linked import META_SAID
 from nightlatch.domain.numbers import CLOUD_API
+from nightlatch.faces.sentences_cloud import act_name
 
 Told = Mapping[str, Detail]
 
@@ -31,6 +34,7 @@ _WHILE: Final = {
     "shards": "while setting shards",
     "manager": "while changing the PIN in the Manager",
     "graph": "while registering over the Cloud API",
+    "vault": "against the vault",
 }
 """What a PIN was given for, by the ``path`` of its guess."""
 
@@ -148,6 +152,69 @@ def _signed_in(told: Told) -> str:
     return f"Signed in with password and {step}." if step else "Signed in."
 
 
+def _act(sentence: str) -> Callable[[Told], str]:
+    """A sentence that begins with what was attempted at the Cloud API."""
+
+    def say(told: Told) -> str:
+        known = told.get("act") in list(Act)
+        act = act_name(Act(str(told["act"]))) if known else "?"
+        left = _Left({key: str(value) for key, value in told.items()})
+        return f"{act[0].upper()}{act[1:]} {sentence.format_map(left)}"
+
+    return say
+
+
+_REFUSED: Final = {
+    "wrong_pin": "the PIN was wrong", "too_fast": "PINs came too fast",
+    "too_many": "too many PINs were wrong", "code_needed": "a registration code is needed",
+    "not_registered": "the number is not registered", "just_deleted": "it was deleted just before",
+    "spent": "it was attempted too often", "locked": "the account is locked",
+    "incomplete": "an earlier deregistration stopped half-way",
+    "code_unsent": "no code could be sent", "code_rate": "too many codes were asked for",
+    "code_wrong": "the code was wrong",
+    "on_business_app": "the number is used with the WhatsApp Business app",
+    "name": "of the display name", "held_elsewhere": "another account holds the number",
+    "token": "of the access token", "permission": "the access token lacks a permission",
+    "calls": "too many calls were made", "gone": "it knows no such number",
+}  # fmt: skip
+"""Why Meta refused, by the ``reason``."""
+
+
+def _refused(told: Told) -> str:
+    why = _REFUSED.get(str(told.get("reason")), "for a reason of its own")
+    return _act(f"was refused by Meta: {why} ({{code}}).")(told)
+
+
+_CAME: Final = {
+    "succeeded": "had worked", "failed": "had not worked",
+    "either": "may have worked or not",
+}  # fmt: skip
+
+
+def _reconciled(told: Told) -> str:
+    came = _CAME.get(str(told.get("outcome")), "?")
+    return _act(f"was not answered before; what Meta shows says that it {came}.")(told)
+
+
+_HEARD: Final = {
+    "PIN_RESET_REQUEST": "Somebody pressed “Turn off two-step verification” in WhatsApp Manager.",
+    "PIN_CHANGED": "Somebody set a PIN in WhatsApp Manager.",
+    "PIN_REQUEST_SUCCESS": "Somebody turned two-step verification off by the link Meta mailed.",
+}
+
+
+def _heard(told: Told) -> str:
+    what = str(told.get("what", "?"))
+    if what.startswith("name "):
+        return f"Meta decided about the display name: {what.removeprefix('name ')}."
+    return _HEARD.get(what, f"Meta told of {what}.")
+
+
+def _link_changed(told: Told) -> str:
+    what = str(told.get("what", "?")).replace("set_again", "whether PINs are set again")
+    return f"The link of WhatsApp account {told.get('waba', '?')} was changed: {what}."
+
+
 _SENTENCES: Final[dict[Kind, tuple[str, Callable[[Told], str]]]] = {
     Kind.NUMBER_ADDED: ("info", _named("The number was added.")),
     Kind.NUMBER_REGISTERED: ("ok", _registered),
@@ -238,6 +305,36 @@ _SENTENCES: Final[dict[Kind, tuple[str, Callable[[Told], str]]]] = {
         "info",
         _named("Access token {token} of system user {system_user} was revoked."),
     ),
+    Kind.LINK_ADDED: ("info", _named("The WhatsApp account {name} was linked to the Cloud API.")),
+    Kind.LINK_CHANGED: ("info", _link_changed),
+    Kind.LINK_REMOVED: (
+        "warn",
+        _named("The WhatsApp account {name} was unlinked, and the PINs of its numbers forgotten."),
+    ),
+    Kind.ACCESS_LOST: ("bad", _named("Meta refuses the access token of account {waba}.")),
+    Kind.ACCESS_BACK: ("ok", _named("Meta takes the access token of account {waba} again.")),
+    Kind.LINKED_FOUND: ("info", _named("The number was found in the linked account.")),
+    Kind.LINKED_CREATED: ("info", _named("The number was added to the linked account.")),
+    Kind.ACT_BEGUN: ("info", _act("was begun: attempt {attempts} within 72 hours.")),
+    Kind.ACT_DONE: ("ok", _act("worked.")),
+    Kind.ACT_REFUSED: ("bad", _refused),
+    Kind.ACT_NOT_SENT: ("warn", _act("was not sent: Meta could not be reached.")),
+    Kind.ACT_UNKNOWN: ("warn", _act("was sent, and Meta did not answer.")),
+    Kind.ACT_RECONCILED: ("info", _reconciled),
+    Kind.PIN_CONFIRMED: ("ok", _named("Meta shows that a PIN is on; the vault has it.")),
+    Kind.PIN_DOUBTED: (
+        "warn",
+        _named("Meta shows that no PIN is on; the vault's may not be the next one."),
+    ),
+    Kind.PIN_REVEALED: ("warn", _named("The PIN in the vault was shown.")),
+    Kind.PIN_KEPT: ("info", _named("The vault was told what the PIN is.")),
+    Kind.OFF_REMEMBERED: (
+        "warn",
+        _named("A client turned two-step verification off; at Meta it is still on."),
+    ),
+    Kind.HEARD: ("warn", _heard),
+    Kind.ALERTS_SEEN: ("info", _named("Alerts were looked at: {alerts}.")),
+    Kind.LINKED_RELEASED: ("off", _named("Client {from} serves the number no more.")),
 }
 
 
@@ -255,6 +352,8 @@ def who(by: str) -> str:
     """Who did it, spelled out: a member's address stays as it is."""
     if by == OPERATOR:
         return "the operator, by the command line"
+    if by == META_SAID:
+        return "Meta"
     if by.startswith("member:"):
         return "a member who may not do this"
     for front, word in (("app:", "app"), ("system-user:", "system user")):

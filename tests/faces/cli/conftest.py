@@ -4,8 +4,8 @@ import asyncio
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from click.testing import CliRunner, Result
 
 from nightlatch import bootstrap
 from nightlatch.adapters.hashing import CHEAP
+from nightlatch.bootstrap import House
 from nightlatch.domain.mail import MailState
 from nightlatch.faces.cli.commands import Parts, cli
+from nightlatch.settings import Settings
 from tests.people import THIEF
 from tests.town import a_town
 
@@ -26,12 +28,15 @@ class Line:
 
     data: Path
 
+    def open_house(self, settings: Settings) -> AbstractAsyncContextManager[House]:
+        return bootstrap.open_house(settings, cost=CHEAP)
+
     def __call__(
         self, *words: str | Path, data: bool = True, typed: str | None = None, **env: str
     ) -> Result:
         """*typed* is what comes in on standard input."""
         parts = Parts(
-            partial(bootstrap.open_house, cost=CHEAP),
+            self.open_house,
             bootstrap.set_up,
             bootstrap.serve,
             lambda *_: None,

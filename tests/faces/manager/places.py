@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Final
 
 from nightlatch.domain import access as rules
 from nightlatch.domain.access import Callback, Scope, SystemRole
@@ -10,7 +11,8 @@ from nightlatch.domain.members import MemberRole
 from nightlatch.domain.webhooks import Delivery, Field
 from nightlatch.faces.manager.routes import ROUTES
 from nightlatch.faces.manager.wire import PREFIX, Route
-from nightlatch.usecases import access, members, numbers, two_step, webhooks
+from nightlatch.usecases import access, linked, links, members, numbers, two_step, vault, webhooks
+from tests.fakes.cloud import TOKEN, WABA, AtMeta, FakeCloud
 from tests.manager_client import ADA, OLIVIA, VITO, Office
 from tests.people import E164, OWNER
 
@@ -39,7 +41,8 @@ class Places:
 
 async def furnish(office: Office) -> Places:
     """A number with a PIN, a letter of each sort that has a link, an invitation, and their links;
-    an app with a delivery that failed, and a system user with a token."""
+    an app with a delivery that failed, and a system user with a token; a linked account with a
+    number."""
     world = office.world
     olivia = office.people[OLIVIA.email]
     number = await numbers.find_number(world, E164)
@@ -49,6 +52,7 @@ async def furnish(office: Office) -> Places:
     await two_step.ask_to_turn_off(world, olivia, number)
     await members.invite(world, olivia, "ivan@luckyshrub.example", MemberRole.VIEWER)
     await members.ask_reset(world, VITO.email)
+    phone = await furnish_cloud(office)
     letters = await office.letters()
     address = (await office.portfolio()).email
     tokens = {
@@ -65,6 +69,8 @@ async def furnish(office: Office) -> Places:
         "user": api.user,
         "app": api.app,
         "reference": api.reference,
+        "link": WABA,
+        "phone": phone.id,
         "delivery": str((await api.failed_delivery(office)).key),
     }
     return Places(parts, tokens)
@@ -101,6 +107,29 @@ class Api:
         )
         first: Delivery = min(settled, key=lambda delivery: delivery.key)
         return first
+
+
+PHONE: Final = "+16315552001"
+PHONE_PIN: Final = "271828"
+
+
+async def furnish_cloud(office: Office) -> AtMeta:
+    """An account of the portfolio is linked; its one number is registered at Meta, and its PIN is
+    in the vault."""
+    world, cloud = office.world, cloud_of(office)
+    phone = cloud.add_registered(PHONE, PHONE_PIN)
+    one = await links.link(world, (await office.portfolio()).id, WABA, TOKEN, secret="s" * 32)
+    await links.read_numbers(world, one, lambda _: None)
+    number = await linked.find_linked(world, PHONE)
+    await linked.refresh(world, await vault.keep(world, number, PHONE_PIN))
+    await office.at_rest()
+    return phone
+
+
+def cloud_of(office: Office) -> FakeCloud:
+    """The town's Meta."""
+    cloud: FakeCloud = office.world.cloud
+    return cloud
 
 
 async def furnish_api(office: Office) -> Api:

@@ -80,6 +80,8 @@ def test_every_form_can_be_opened_first():
         "/system-users/{user}/grant", "/system-users/{user}/withdraw", "/apps/{app}/proof",
         "/apps/{app}/subscribe", "/apps/{app}/unsubscribe", "/webhooks/{delivery}/send-again",
         "/account/sessions/end", "/account/sessions/end-others",
+        "/cloud/{link}/subscribe", "/cloud/{link}/read",
+        "/cloud/numbers/{phone}/ask", "/cloud/numbers/{phone}/seen",
     }  # fmt: skip
 
 
@@ -94,8 +96,14 @@ def test_who_may_do_what_is_what_was_decided():
 
     owners = ("/members", "/mail", "/portfolio")
     assert {row.partition(" ")[2].split("/")[1] for row in by_access[Access.OWNER]} == {
-        "members", "mail", "portfolio", "system-users", "apps",
+        "members", "mail", "portfolio", "system-users", "apps", "cloud",
     }  # fmt: skip
+    assert {row for row in by_access[Access.OWNER] if "/cloud" in row} == {
+        f"{method} /cloud/{rest}" for method in ("GET", "POST")
+        for rest in (
+            "add", "{link}/token", "{link}/settings", "{link}/unlink", "numbers/{phone}/reveal",
+        )
+    } | {"POST /cloud/{link}/subscribe"}  # fmt: skip
     for access, rows in by_access.items():
         if access is not Access.OWNER:
             assert not any(row.partition(" ")[2].startswith(owners) for row in rows)
@@ -117,6 +125,8 @@ def test_who_may_do_what_is_what_was_decided():
         "POST /account/app/off", "POST /account/sessions/end",
         "POST /account/sessions/end-others",
         "GET /system-users", "GET /apps", "GET /webhooks",
+        "GET /cloud", "GET /cloud/{link}", "GET /cloud/{link}/numbers",
+        "GET /cloud/numbers/{phone}", "GET /cloud/numbers/{phone}/checks",
     }  # fmt: skip
 
 
@@ -136,7 +146,7 @@ async def test_each_role_gets_what_its_row_grants_and_nothing_else(office: Offic
         if (await browser.get("/manager/account")).status != 200:  # a form before ended the session
             browser = await office.signed_in(person)
             await browser.get("/manager/account")
-        await office.letters()  # none is on its way any more
+        await office.at_rest()
         before = dump(office.town)
         target = places.of(route)
         if route.method == "GET":

@@ -6,9 +6,12 @@ from html import escape
 import pytest
 
 from nightlatch.domain.access import Scope, SystemRole
+from nightlatch.domain.linked import Health, HealthError, turn_off_asked
+from nightlatch.domain.links import LinkDecision
 from nightlatch.domain.members import MemberRole
-from nightlatch.usecases import access, members, numbers, portfolios
-from tests.faces.manager.places import SAFE, UNSAFE, Places, furnish
+from nightlatch.usecases import access, linked, links, members, numbers, portfolios
+from tests.faces.manager.places import PHONE, SAFE, UNSAFE, Places, cloud_of, furnish
+from tests.fakes.cloud import WABA
 from tests.manager_client import OLIVIA, PASSWORD, Browserless, Office
 from tests.people import E164
 from tests.town import Reply
@@ -50,6 +53,7 @@ async def set_with_hostile_text(office: Office) -> Stage:
         [int(places.parts["delivery"])],
         lambda d: replace(d, answer=f"{MARK}{QUOTES}{BRACES}", fault=MARK), now,
     )  # fmt: skip
+    await set_meta_with_hostile_text(office)
     places.parts |= {"app": app.id, "user": user.id, "reference": token.reference}
     await members.ask_reset(world, ADDRESS)
     await office.letters()
@@ -58,6 +62,22 @@ async def set_with_hostile_text(office: Office) -> Stage:
     await owner.sign_in(ADDRESS)
     await office.browser(agent=QUOTES).sign_in(ADDRESS)
     return Stage(places, owner)
+
+
+async def set_meta_with_hostile_text(office: Office) -> None:
+    """Whatever Meta calls its accounts and numbers, and says of them."""
+    world, cloud = office.world, cloud_of(office)
+    cloud.accounts[WABA] = f"{MARK}{QUOTES}"
+    phone = next(iter(cloud.phones.values()))
+    phone.name, phone.new_name, phone.new_name_state = f"{MARK}{QUOTES}", BRACES, MARK
+    phone.status, phone.platform, phone.webhook = QUOTES, MARK, f"https://{MARK}/"
+    error = HealthError(1, f"{MARK}{BRACES}", QUOTES)
+    phone.health = (Health(MARK, QUOTES, BRACES, (error,)),)
+    one = await links.find_link(world, WABA)
+    await world.update_link(WABA, lambda link: LinkDecision(replace(link, name=f"{MARK}{QUOTES}")))
+    await links.read_numbers(world, one, lambda _: None)
+    number, now = await linked.find_linked(world, PHONE), world.clock.now()
+    await world.update_linked(number.id, lambda n: turn_off_asked(n, f"{MARK}{BRACES}", now, now))
 
 
 def is_harmless(reply: Reply) -> None:
@@ -84,6 +104,8 @@ async def test_hostile_text_is_only_text_on_every_page(office: Office):
 
     # The pages do show it, so that the test above has something to find.
     assert len(shown[MARK]) >= 20, shown[MARK]
+    cloud = {name for name in shown[MARK] if name.startswith("GET_manager_cloud")}
+    assert len(cloud) >= 10, cloud
     assert len(shown[QUOTES]) >= 5, shown[QUOTES]
     assert len(shown[BRACES]) >= 2, shown[BRACES]
 

@@ -7,6 +7,7 @@ import pytest
 
 from nightlatch.domain import errors
 from nightlatch.domain.errors import Refusal
+from nightlatch.domain.ledger import Act
 from nightlatch.faces.manager.messages import BUG, ELSEWHERE, ROWS, SAID, problem_of, row_of
 
 REFUSALS = [
@@ -18,13 +19,22 @@ REFUSALS = [
 
 def made(kind: type[Refusal]) -> Refusal:
     """One of its kind, with something to say."""
+    if kind is errors.LedgerWait:
+        return kind(timedelta(seconds=61), Act.REGISTER.value, kept_back=True)
+    if kind is errors.OutcomeUnknown:
+        return kind(Act.PIN.value, timedelta(seconds=61))
+    if kind is errors.CloudRefused:
+        return kind(131000)
     if issubclass(kind, errors._Wait):
         return kind(timedelta(seconds=61))
     if kind is errors.PinNeeded:
         return errors.PinNeeded()
     if issubclass(kind, errors._Parameter):
         return kind("email", "an e-mail address like name@example.com")
-    if kind in (errors.CertificateRefused, errors.RequestMalformed, errors.CallbackRefused):
+    if kind in (
+        errors.CertificateRefused, errors.RequestMalformed, errors.CallbackRefused,
+        errors.TokenUnfit,
+    ):  # fmt: skip
         return kind("a field stands twice")
     return kind()
 

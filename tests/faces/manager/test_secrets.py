@@ -6,8 +6,9 @@ from nightlatch.domain.access import Scope
 from nightlatch.domain.errors import RoleTooLow
 from nightlatch.faces.manager.routes import ROUTES
 from nightlatch.usecases import access, codes
-from tests.faces.manager.places import SAFE, furnish, furnish_api
+from tests.faces.manager.places import PHONE_PIN, SAFE, furnish, furnish_api
 from tests.faces.manager.test_signing_in import with_app
+from tests.fakes.cloud import TOKEN
 from tests.manager_client import (
     ADA,
     NEW_PASSWORD,
@@ -60,7 +61,7 @@ async def a_long_day(office: Office) -> list[str]:
     return [
         PASSWORD, NEW_PASSWORD, OWNER.pin, OWNER.new_pin, "141421", code, key, *recovery,
         first_cookie, first_csrf, half, second.cookie, second.csrf, ada.cookie, link,
-        places.tokens["turn-off"], places.tokens["join"], places.tokens["reset"].partition(".")[2],
+        TOKEN, PHONE_PIN, places.tokens["turn-off"], places.tokens["join"], places.tokens["reset"].partition(".")[2],
     ]  # fmt: skip
 
 

@@ -16,6 +16,8 @@ from nightlatch.domain.clients import ADMIN, FACTORY_PASSWORD, FIRST_CLIENT
 from nightlatch.domain.numbers import Number
 from nightlatch.faces.cli import (
     apps,
+    cloud_numbers,
+    doctor,
     mail,
     members,
     numbers,
@@ -23,6 +25,7 @@ from nightlatch.faces.cli import (
     portfolios,
     system_users,
     tokens,
+    vault,
     webhooks,
 )
 from nightlatch.faces.cli.demo import play
@@ -320,12 +323,17 @@ def audit_() -> None:
 @with_house
 async def audit_show(house: House, number: str | None, last: int, as_json: bool) -> None:
     """Show the newest events."""
-    subject = None
-    if number is not None:
-        found = await find_number(house.world, spell_whole(number)[0])
-        subject = f"number:{found.id}"
+    subject = None if number is None else await _subject(house, spell_whole(number)[0])
     links = await house.world.store.newest_events(last, subject)
     output.rows([output.event(link) for link in links], as_json=as_json, empty="nothing yet")
+
+
+async def _subject(house: House, e164: str) -> str:
+    """The chain of a number, wherever it lives. Raises NumberUnknown."""
+    linked = await house.world.store.linked_by_e164(e164)
+    if linked is not None:
+        return f"linked:{linked.id}"
+    return f"number:{(await find_number(house.world, e164)).id}"
 
 
 @audit_.command("verify")
@@ -393,6 +401,7 @@ async def check(house: House) -> None:
 
 for _group in (
     members.group, mail.group, numbers.group, portfolios.group, portfolios.wabas,
-    apps.group, system_users.group, tokens.group, webhooks.group,
+    apps.group, system_users.group, tokens.group, webhooks.group, cloud_numbers.group, vault.group,
+    doctor.command,
 ):  # fmt: skip
     cli.add_command(_group)

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +19,8 @@ from nightlatch.faces.exports import Format, safe_cell
 
 _SOON = 1.0
 """Seconds that something may take without a word."""
+_NARROW = 20
+"""Where less than so many characters are left for a text it is not broken."""
 
 
 def rows(found: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str) -> None:
@@ -36,6 +40,28 @@ def rows(found: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str) -> No
         for row in found:
             table.add_row(*("" if value is None else escape(str(value)) for value in row.values()))
         Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def facts(shown: Mapping[str, Any]) -> None:
+    """Print *shown* as one line each, its names before its values."""
+    for name, value in shown.items():
+        line(name.replace("_", " "), "" if value is None else str(value), column=18)
+
+
+def line(name: str, text: str, *, column: int, indent: int = 0) -> None:
+    """Print *text* behind its *name*; on a terminal it is broken where it is too long."""
+    front = f"{'':<{indent}}{name:<{column}}"
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    whole = f"{front}{text}".rstrip()
+    if width <= column + indent + _NARROW or len(whole) <= width:
+        click.echo(whole)
+        return
+    hang = " " * (column + indent)
+    for row in textwrap.wrap(
+        text, width, initial_indent=front, subsequent_indent=hang,
+        break_long_words=False, break_on_hyphens=False,
+    ):  # fmt: skip
+        click.echo(row)
 
 
 def row_of_file(row: Mapping[str, Any], written: Format, *, first: bool) -> None:

@@ -5,7 +5,9 @@ from typing import Any, Final
 
 from nightlatch.domain import errors as e
 from nightlatch.domain.errors import Refusal
+from nightlatch.domain.ledger import Act
 from nightlatch.faces.formats import span
+from nightlatch.faces.sentences_cloud import act_name
 
 _PASSWORD = "That user or password is wrong."  # noqa: S105 - a sentence
 _API_ONLY = "This is refused by the API only; the commands do not come across it."
@@ -19,6 +21,30 @@ def _must(refusal: Any) -> str:
 
 def _wait(sentence: str) -> Callable[[Any], str]:
     return lambda refusal: f"{sentence} Try again in {span(refusal.retry_after)}."
+
+
+def _spent(refusal: Any) -> str:
+    act = act_name(Act(refusal.act))
+    why = (
+        "the one try that is left is kept back, and --force spends it"
+        if refusal.kept_back
+        else "Meta could lock the number out"
+    )
+    again = f"Try again in {span(refusal.retry_after)}."
+    return f"Nothing was sent: {act} is not safe now, because {why}. {again}"
+
+
+def _unknown(refusal: Any) -> str:
+    act = act_name(Act(refusal.act))
+    return (
+        f"Meta did not answer {act}, and it is not known yet what became of it; nothing else is "
+        f"sent until then. Try again in {span(refusal.retry_after)}."
+    )
+
+
+def _meta_refused(refusal: Any) -> str:
+    codes = str(refusal.code) if refusal.subcode is None else f"{refusal.code}/{refusal.subcode}"
+    return f"Meta refused, with its code {codes}; see: nightlatch doctor --help"
 
 
 SENTENCES: Final[dict[type[Refusal], str | Callable[[Any], str]]] = {
@@ -104,6 +130,47 @@ SENTENCES: Final[dict[type[Refusal], str | Callable[[Any], str]]] = {
     e.NotSubscribed: "The app is not subscribed to this WhatsApp account.",
     e.CallbackRefused: lambda refusal: f"The address was not accepted: {refusal.why}.",
     e.DeliveryUnknown: "There is no such delivery; see: nightlatch webhook list",
+    # The Cloud API, behind us
+    e.LinkUnknown: "No such account is linked; see: nightlatch cloud list",
+    e.LinkExists: "The account is linked already; see: nightlatch cloud list",
+    e.TooManyLinks: "The portfolio has as many linked accounts as it may have; unlink one first.",
+    e.LinkedNumberUnknown: (
+        "No linked account has this number, or not any more; see: nightlatch cloud read --help"
+    ),
+    e.TokenUnfit: lambda refusal: f"The access token cannot be used: {refusal.why}.",
+    e.LedgerWait: _spent,
+    e.OutcomeUnknown: _unknown,
+    e.CloudUnreached: "Meta could not be reached, or gave no answer; nothing was changed.",
+    e.CloudAccessLost: (
+        "Meta refuses the access token or the app secret, or a permission is missing; "
+        "see: nightlatch cloud token --help"
+    ),
+    e.CloudCallsSpent: _wait("Meta wants no more calls for this account now."),
+    e.CloudLocked: (
+        "Meta says that the account is locked, or that the PIN is wrong; "
+        "do not try again before you know: nightlatch doctor --help"
+    ),
+    e.CloudIncomplete: (
+        "An earlier deregistration stopped half-way; deregister again, then register: "
+        "nightlatch cloud deregister --help"
+    ),
+    e.CloudRefused: _meta_refused,
+    e.NameNeeded: "The number must be added to the account first, with a display name.",
+    e.NameNotApproved: "Meta does not take the display name; see it in WhatsApp Manager.",
+    e.HeldElsewhere: "Another WhatsApp account has the number, and must let go of it first.",
+    e.OnBusinessApp: (
+        "The number is used with the WhatsApp Business app too; disconnect it there first."
+    ),
+    e.TurnOffElsewhere: (
+        "Only a person can turn two-step verification off, in WhatsApp Manager > Account tools > "
+        "Phone numbers > the number > Two-step verification."
+    ),
+    e.PinNotInVault: (
+        "The vault has no PIN of this number that is known to be good; "
+        "see: nightlatch vault keep --help"
+    ),
+    e.LinkedNumberHeld: "The client serves a number of the Cloud API; release that one first.",
+    e.WebhookForged: _API_ONLY,
     # What we cannot do just now
     e.Unavailable: "The store or the key ring does not answer; see: nightlatch check",
     e.Overloaded: "Too much is going on just now; try again.",

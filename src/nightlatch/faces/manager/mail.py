@@ -18,6 +18,13 @@ _TITLES: Final = {
     Letter.INVITATION: "Invitation",
     Letter.PASSWORD_RESET: "Password reset",
     Letter.ADDRESS_CHANGED: "Portfolio's address changed",
+    Letter.CLOUD_TURN_OFF_ASKED: "Turning off asked for at Meta",
+    Letter.CLOUD_PIN_CHANGED: "PIN changed at Meta",
+    Letter.CLOUD_PIN_TURNED_OFF: "Two-step verification turned off at Meta",
+    Letter.CLOUD_OFF_REMEMBERED: "Turning off remembered",
+    Letter.CLOUD_NAME_APPROVED: "Display name approved at Meta",
+    Letter.CLOUD_PIN_REFUSED: "Kept PIN refused by Meta",
+    Letter.CLOUD_ACCESS_LOST: "Access to an account lost",
 }
 _STATES: Final = {
     MailState.WAITING: ("warn", "Waiting"),

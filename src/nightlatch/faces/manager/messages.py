@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from nightlatch.domain import errors as e
 from nightlatch.domain.errors import Refusal
+from nightlatch.domain.ledger import Act
 from nightlatch.faces.manager.wire import Problem
+from nightlatch.faces.sentences_cloud import act_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,10 @@ def _row(status: int, title: str, remedy: str | Callable[[Any], str] = "", field
 
 def _parameter(title: str, remedy: Callable[[Any], str]) -> Row:
     return Row(400, title, remedy, lambda refusal: refusal.name)
+
+
+def _act(refusal: Any) -> str:
+    return act_name(Act(refusal.act))
 
 
 ROWS: Final[dict[type[Refusal], Row]] = {
@@ -172,6 +178,82 @@ ROWS: Final[dict[type[Refusal], Row]] = {
     e.DeliveryUnknown: _row(
         404, "There is no such delivery", "Deliveries are erased 7 days after they end."
     ),
+    # The Cloud API, behind us
+    e.LinkUnknown: _row(
+        404, "There is no such linked account in this portfolio",
+        "Look at the list of linked accounts.",
+    ),
+    e.LinkExists: _row(409, "This account is linked already", "Renew its token there.", "waba"),
+    e.TooManyLinks: _row(
+        409, "The portfolio has as many linked accounts as it may have", "Unlink one first."
+    ),
+    e.LinkedNumberUnknown: _row(
+        404, "There is no such number in a linked account",
+        "It was unlinked, or the account at Meta has it no more. Look at the linked accounts.",
+    ),
+    e.TokenUnfit: _row(
+        400, "This access token cannot be used for the account",
+        lambda r: f"The reason: {r.why}. Nothing changed.", "token",
+    ),
+    e.ClientUnknown: _row(
+        400, "There is no such client", "Give the names of clients that exist here.", "clients"
+    ),
+    e.LedgerWait: _row(
+        429, "It is not safe to try this again yet",
+        lambda r: f"Meta locks a number out for 72 hours after too much {_act(r)}."
+        f"{' One last try is kept back.' if r.kept_back else ''} Nothing was sent.",
+    ),
+    e.OutcomeUnknown: _row(
+        503, "It is not known what became of an attempt that Meta did not answer",
+        lambda r: f"It was {_act(r)}. Nothing else is sent until that is found out, "
+        "which happens by itself.",
+    ),
+    e.CloudUnreached: _row(
+        503, "Meta could not be reached, or did not answer", "Nothing was changed or counted."
+    ),
+    e.CloudAccessLost: _row(
+        503, "Meta refuses the account's access token",
+        "An owner can renew it on the account's page. Nothing was changed or counted.",
+    ),
+    e.CloudCallsSpent: _row(
+        429, "Meta wants no more calls for this account just now", "Nothing was changed."
+    ),
+    e.CloudLocked: _row(
+        403, "Meta says that the number's account is locked",
+        "See in WhatsApp Manager why. It was counted as an attempt.",
+    ),
+    e.CloudIncomplete: _row(
+        409, "An earlier deregistration stopped half-way at Meta",
+        "Deregister the number again, then register it.",
+    ),
+    e.CloudRefused: _row(
+        400, "Meta refused",
+        lambda r: f"Its error code is {r.code}"
+        f"{'' if r.subcode is None else f', subcode {r.subcode}'}.",
+    ),
+    e.NameNotApproved: _row(
+        409, "Meta does not take the number's display name",
+        "Wait for its review, or ask for another name in WhatsApp Manager.",
+    ),
+    e.HeldElsewhere: _row(
+        409, "The number is registered to another WhatsApp account",
+        "That one must let go of it first.",
+    ),
+    e.OnBusinessApp: _row(
+        409, "The number is used with the WhatsApp Business app",
+        "Disconnect it there first. Nothing was sent.",
+    ),
+    e.PinNotInVault: _row(
+        409, "The vault holds no PIN of this number that is known to be good",
+        "Give the PIN, note it, or set a new one.", "pin",
+    ),
+    e.CodeNeeded: _row(
+        409, "The number needs a registration code first",
+        "A client asks for one when it registers the number at /v1.",
+    ),
+    e.NotOnCloud: _row(
+        409, "The Cloud API does not hold this number", "Register it first."
+    ),
     # What we cannot do just now
     e.Unavailable: _row(
         503, "The server cannot use its storage or its keys just now",
@@ -195,10 +277,11 @@ ELSEWHERE: Final[frozenset[type[Refusal]]] = frozenset(
     {
         e.LoginRefused, e.LoginWait, e.TokenRefused, e.AdminOnly, e.PasswordChangeRequired,
         e.PinNeeded, e.UserExists, e.UserUnknown, e.AdminStays, e.TooManyUsers, e.ClientExists,
-        e.ClientUnknown, e.CertificateRefused, e.CodesSpent, e.CodeWait, e.WrongCode,
-        e.NoCodePending, e.NotServed, e.CodeVerified, e.CodeNeeded, e.NotOnCloud,
+        e.CertificateRefused, e.CodesSpent, e.CodeWait, e.WrongCode,
+        e.NoCodePending, e.NotServed, e.CodeVerified,
         e.AccessTokenMissing, e.AccessTokenRefused, e.AccessTokenExpired, e.ProofMissing,
         e.ProofRefused, e.ScopeMissing, e.NodeUnknown, e.EdgeUnknown, e.FieldUnknown,
+        e.NameNeeded, e.TurnOffElsewhere, e.LinkedNumberHeld, e.WebhookForged,
     }
 )  # fmt: skip
 """Refusals that only other faces can meet."""
@@ -258,6 +341,19 @@ SAID: Final[dict[str, str]] = {
     "subscribed": "The app hears about the account from now on.",
     "unsubscribed": "The app hears about the account no more.",
     "sent_again": "The delivery is on its way again.",
+    # Linked accounts and their numbers
+    "account_linked": "The account is linked. Read its numbers next.",
+    "account_unlinked": "The account is unlinked. At Meta nothing changed.",
+    "link_changed": "The settings are changed.",
+    "link_token_renewed": "The access token is renewed; Meta takes it.",
+    "link_subscribed": "The account's webhooks come here from now on, once their address is set.",
+    "meta_asked": "Meta was asked just now. This is what it shows.",
+    "alerts_seen": "The alerts are marked as seen.",
+    "cloud_pin_set": "The new PIN is set at Meta and kept in the vault.",
+    "cloud_pin_kept": "The PIN is noted in the vault. Meta was not asked.",
+    "cloud_registered": "The number is registered with the Cloud API.",
+    "cloud_deregistered": "The Cloud API let go of the number.",
+    "cloud_released": "No client serves the number any more. At Meta nothing changed.",
     # Numbers
     "account_added": "The WhatsApp account was added.",
     "number_added": "The number was added.",

@@ -1,13 +1,14 @@
 """The first page: the portfolio at a glance; and adding an account to it."""
 
 from nightlatch.domain.overview import Show, Tally
-from nightlatch.faces import sentences
+from nightlatch.faces import sentences, sentences_cloud
 from nightlatch.faces.manager import chart, states
 from nightlatch.faces.manager.wire import PREFIX, Answer, Call, Page, Redirect
-from nightlatch.usecases import overview, portfolios
+from nightlatch.usecases import linked, links, overview, portfolios
 
 _ACCOUNTS = 6
 _ATTACKED = 6
+_ALARMED = 6
 """Shown at once; a page stays below 30 KB."""
 
 
@@ -15,6 +16,8 @@ async def show(call: Call) -> Answer:
     """Counts, numbers under attack, the last thirty days, each account."""
     found = await overview.overview(call.world, call.member)
     now = call.world.clock.now()
+    accounts = await links.links(call.world, call.member.portfolio)
+    alarmed = await linked.alarmed(call.world, call.member.portfolio) if accounts else []
     first = _place(call.query.get("accounts", ""))
     last = first + _ACCOUNTS
     return Page(
@@ -32,6 +35,10 @@ async def show(call: Call) -> Answer:
                 (line, states.two_step(line.number, now)) for line in found.attacked[:_ATTACKED]
             ],
             "attacked_in_all": found.total.attacked,
+            "linked": accounts,
+            "lost": [one for one in accounts if one.lost_at is not None][:_ALARMED],
+            "alarmed": [(number, sentences_cloud.alarm(number)) for number in alarmed[:_ALARMED]],
+            "alarmed_more": len(alarmed) > _ALARMED,
             "says": sentences.says,
             "chart": chart.draw(found.days),
         },

@@ -8,6 +8,9 @@ from nightlatch.faces.manager import (
     account,
     apps,
     certificates,
+    cloud_links,
+    cloud_numbers,
+    cloud_rotation,
     handset,
     mail,
     members,
@@ -56,6 +59,8 @@ _USER: Final = "/system-users/{user}"
 _REVOKE: Final = _USER + "/tokens/{reference}/revoke"
 _APP: Final = "/apps/{app}"
 _DELIVERY: Final = "/webhooks/{delivery}"
+_LINKED: Final = "/cloud/{link}"
+_PHONE: Final = "/cloud/numbers/{phone}"
 _SCOPES: Final = tuple(scope.value for scope in Scope)
 _FIELDS: Final = tuple(field.value for field in Field)
 
@@ -196,6 +201,65 @@ ROUTES: Final[tuple[Route, ...]] = (
     _get("/webhooks", _VIEWER, webhooks.listed, "app", "before"),
     _get(_DELIVERY, _ADMIN, webhooks.show),
     _post(_DELIVERY + "/send-again", _ADMIN, webhooks.send_again),
+    # The Cloud API, behind us
+    _get("/cloud", _VIEWER, cloud_links.listed, "after"),
+    _get("/cloud/add", _OWNER, cloud_links.link_form),
+    _post(
+        "/cloud/add", _OWNER, cloud_links.link,
+        "waba", "token", "secret", "version", "clients", "set_again", "password",
+        again=cloud_links.link_form,
+    ),
+    _get(_LINKED, _VIEWER, cloud_links.show),
+    _post(_LINKED + "/subscribe", _OWNER, cloud_links.subscribe, again=cloud_links.show),
+    _post(_LINKED + "/read", _ADMIN, cloud_links.read, again=cloud_links.show),
+    _get(_LINKED + "/token", _OWNER, cloud_links.token_form),
+    _post(
+        _LINKED + "/token", _OWNER, cloud_links.renew_token, "token", "password",
+        again=cloud_links.token_form,
+    ),
+    _get(_LINKED + "/settings", _OWNER, cloud_links.settings_form),
+    _post(
+        _LINKED + "/settings", _OWNER, cloud_links.change,
+        "version", "clients", "secret", "set_again", again=cloud_links.settings_form,
+    ),
+    _get(_LINKED + "/unlink", _OWNER, cloud_links.unlink_form),
+    _post(
+        _LINKED + "/unlink", _OWNER, cloud_links.unlink, "password",
+        again=cloud_links.unlink_form,
+    ),
+    _get(_LINKED + "/rotate", _ADMIN, cloud_rotation.form),
+    _post(
+        _LINKED + "/rotate", _ADMIN, cloud_rotation.go_on,
+        "since", "after", "of", "done", "failed", "kept", again=cloud_rotation.form,
+    ),
+    _get(_LINKED + "/numbers", _VIEWER, cloud_numbers.listed, "after"),
+    _get(_PHONE, _VIEWER, cloud_numbers.show, "before"),
+    _get(_PHONE + "/checks", _VIEWER, cloud_numbers.checks),
+    _post(_PHONE + "/ask", _ADMIN, cloud_numbers.ask, again=cloud_numbers.show),
+    _post(_PHONE + "/seen", _ADMIN, cloud_numbers.see),
+    _get(_PHONE + "/pin", _ADMIN, cloud_numbers.pin_form),
+    _post(_PHONE + "/pin", _ADMIN, cloud_numbers.set_pin, "pin", again=cloud_numbers.pin_form),
+    _get(_PHONE + "/keep", _ADMIN, cloud_numbers.keep_form),
+    _post(_PHONE + "/keep", _ADMIN, cloud_numbers.keep, "pin", again=cloud_numbers.keep_form),
+    _get(_PHONE + "/reveal", _OWNER, cloud_numbers.reveal_form),
+    _post(
+        _PHONE + "/reveal", _OWNER, cloud_numbers.reveal, "password",
+        again=cloud_numbers.reveal_form,
+    ),
+    _get(_PHONE + "/register", _ADMIN, cloud_numbers.register_form),
+    _post(
+        _PHONE + "/register", _ADMIN, cloud_numbers.register, "client", "pin", "force",
+        again=cloud_numbers.register_form,
+    ),
+    _get(_PHONE + "/deregister", _ADMIN, cloud_numbers.deregister_form),
+    _post(
+        _PHONE + "/deregister", _ADMIN, cloud_numbers.deregister, "force",
+        again=cloud_numbers.deregister_form,
+    ),
+    _get(_PHONE + "/release", _ADMIN, cloud_numbers.release_form),
+    _post(_PHONE + "/release", _ADMIN, cloud_numbers.release),
+    _get(_PHONE + "/unlock", _ADMIN, cloud_numbers.unlock_form),
+    _post(_PHONE + "/unlock", _ADMIN, cloud_numbers.unlock),
     # One's own account
     _get("/account", _VIEWER, account.show),
     _get("/account/password", _VIEWER, account.password_form),

@@ -1,5 +1,5 @@
-// Everything works without this script. It brings three comforts: times in
-// words, buttons that copy, and a page that follows what happens.
+// Everything works without this script. It brings some comforts: times in
+// words, buttons that copy, pages that follow what happens, work that goes on.
 "use strict";
 
 const SECONDS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
@@ -125,6 +125,10 @@ document.addEventListener("keydown", (event) => {
     menu.querySelector("summary").focus();
   }
 });
+
+// A form that somebody sent and that has more to do goes on by itself.
+const further = document.querySelector("form[data-goes-on]");
+if (further) setTimeout(() => further.requestSubmit(), 300);
 
 let tag = null;
 
