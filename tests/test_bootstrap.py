@@ -156,7 +156,9 @@ async def test_a_ring_that_is_missing_elsewhere_is_never_made_anew(data: Path, t
 
 async def test_the_ring_of_another_installation_is_refused(data: Path, tmp_path: Path):
     await lived_in(data)
-    await lived_in(tmp_path / "other")
+    other = Settings(data=tmp_path / "other")
+    async with open_house(other, create=True, cost=CHEAP):
+        pass
     (tmp_path / "other" / "keyring.json").replace(data / "keyring.json")
     before = contents(data)
 

@@ -43,6 +43,8 @@ ENVIRONMENT: dict[str, tuple[str, str, Any]] = {
     "NIGHTLATCH_GRAPH_PIN_UNREGISTERED": ("1", "graph_pin_unregistered", True),
     "NIGHTLATCH_GRAPH_PIN_EVENTS": ("1", "graph_pin_events", True),
     "NIGHTLATCH_GRAPH_EMPTY_PIN": ("1", "graph_empty_pin", True),
+    "NIGHTLATCH_CLOUD_TURN_OFF": ("rotate", "cloud_turn_off", "rotate"),
+    "NIGHTLATCH_CLOUD_SECONDS": ("7", "cloud_seconds", 7),
     "NIGHTLATCH_PRIVATE_RECEIVERS": ("1", "private_receivers", True),
     "NIGHTLATCH_SANDBOX_TOKEN": (SANDBOX, "sandbox_token", SANDBOX),
     "NIGHTLATCH_LOG_FORMAT": ("json", "log_format", "json"),

@@ -12,18 +12,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import falcon
 import falcon.asgi
 import structlog
-from falcon.asgi import Request, Response
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.net import SocketSpec  # type: ignore[attr-defined]  # Granian exports it untyped
 from granian.server.embed import Server
 
 from nightlatch import __version__, logs
+from nightlatch.adapters.cloudapi import LateCloudApi
 from nightlatch.adapters.codes import HandsetSender
 from nightlatch.adapters.hashing import OWASP, Argon2Pool, Cost, keep_blocks
 from nightlatch.adapters.keyring import KeyInfo, KeyRing, KeyRingRefused
@@ -38,10 +38,19 @@ from nightlatch.adapters.webhooks import LateReceivers
 from nightlatch.domain.clients import FIRST_CLIENT
 from nightlatch.domain.cloud import Quirks
 from nightlatch.domain.errors import Refusal, Unavailable
-from nightlatch.domain.limits import HEADER_BYTES, HEADER_SECONDS, STOP_SECONDS, STORE_SECONDS
+from nightlatch.domain.limits import (
+    BODY_BYTES,
+    HEADER_BYTES,
+    HEADER_SECONDS,
+    INBOUND_BYTES,
+    STOP_SECONDS,
+    STORE_SECONDS,
+)
+from nightlatch.domain.linked import TurnOff
 from nightlatch.domain.portfolios import PLACEHOLDER, Portfolio, Waba
 from nightlatch.domain.webhooks import Receiver
 from nightlatch.faces.cli.demo import Stage
+from nightlatch.faces.cloudhooks import PREFIX, CloudHooks
 from nightlatch.faces.door import App, AtRoot, Door, Receive, Refused, Scope, Send
 from nightlatch.faces.faults import Faults
 from nightlatch.faces.graph.app import Graph
@@ -52,7 +61,7 @@ from nightlatch.faces.onprem.wire import envelope
 from nightlatch.faces.sandbox.app import Sandbox
 from nightlatch.ports import Clock, CodeSender, MailSender, SealedValue, World
 from nightlatch.settings import Settings
-from nightlatch.usecases import audit, clients, codes, keys, mail, numbers, webhooks
+from nightlatch.usecases import audit, clients, codes, keys, mail, numbers, upkeep, webhooks
 
 _FIRST_NUMBER = ("+16315551000", "1", "Lucky Shrub")  # a fictional number, as examples use
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -174,6 +183,7 @@ async def open_house(
     keyring, store = _open_folder(settings, create)
     pool = Argon2Pool(keyring, cost, settings.hash_threads or None)
     receivers = LateReceivers(settings.private_receivers, __version__)
+    cloud = LateCloudApi(__version__, settings.cloud_seconds)
     try:
         await _refuse_wrong_ring(store, keyring)
         if settings.sandbox_token and clock is SteadyClock:
@@ -199,6 +209,8 @@ async def open_house(
             passwords=CommonPasswords(),
             letters=PaperLetters(origin),
             receivers=receivers,
+            cloud=cloud,
+            turn_off=TurnOff(settings.cloud_turn_off),
             quirks=_quirks(settings),
             refuse_weak_pins=settings.refuse_weak_pins,
             review_names=settings.review_names,
@@ -222,6 +234,7 @@ async def open_house(
         yield house
     finally:
         await receivers.close()
+        await cloud.close()
         store.close()
         pool.close()
 
@@ -331,42 +344,75 @@ async def set_up(house: House) -> bool:
 
 def application(house: House) -> Door:
     """Every face behind one door."""
-    settings = house.settings
-    app = falcon.asgi.App()
-    app.req_options.strip_url_path_trailing_slash = True
-    onprem = OnPremises(house.world, house.metrics, settings.origin, settings.api_key)
-    onprem.mount(app)
+    settings, world = house.settings, house.world
     faults = Faults()
-    graph = Graph(house.world, house.metrics, settings.graph_errors, faults)
-    others: list[Manager | Sandbox] = [Manager(house.world, settings)]
+    manager = Manager(world, settings)
+    others: list[tuple[Face, App]] = [
+        _itself(Graph(world, house.metrics, settings.graph_errors, faults)),
+        _itself(CloudHooks(world)),
+        (manager, _mounted_late(manager)),
+    ]
     if settings.sandbox_token:
-        others.append(Sandbox(house.world, settings.sandbox_token, house.step, faults))
-    for face in others:
-        face.mount(app)
-
-    def face_of(path: str) -> Manager | Sandbox | None:
-        return next((face for face in others if face.serves(path)), None)
-
-    async def on_error(req: Request, resp: Response, error: Exception, params: Any) -> None:
-        await (face_of(req.path) or onprem).on_error(req, resp, error, params)
-
-    app.add_error_handler(falcon.HTTPError, on_error)  # Falcon's own would win otherwise
-    app.add_error_handler(Exception, on_error)
+        sandbox = Sandbox(world, settings.sandbox_token, house.step, faults)
+        others.append((sandbox, _mounted_late(sandbox)))
+    onprem = OnPremises(world, house.metrics, settings.origin, settings.api_key)
+    first = _mounted(onprem)
 
     def refuse(refusal: Refusal, path: str) -> Refused:
-        face = graph if graph.serves(path) else face_of(path)
-        if face is not None:
-            return face.refused(refusal)
+        for face, _ in others:
+            if face.serves(path):
+                return face.refused(refusal)
         row, body = envelope(refusal, settings.origin)
         return Refused(row.status, row.code, body)
 
     async def faces(scope: Scope, receive: Receive, send: Send) -> None:
-        if graph.serves(scope["path"]):
-            await graph(scope, receive, send)
-        else:
-            await app(scope, receive, send)  # type: ignore[arg-type]  # Falcon names the types anew
+        for face, app in others:
+            if face.serves(scope["path"]):
+                await app(scope, receive, send)
+                return
+        onprem.to_first(scope)
+        await first(scope, receive, send)
 
-    return Door(faces, _hosts(settings), settings.proxies(), house.metrics, refuse)
+    return Door(faces, _hosts(settings), settings.proxies(), house.metrics, refuse, _largest)
+
+
+class Face(Protocol):
+    """Answers whatever lies below its prefix."""
+
+    def serves(self, path: str) -> bool: ...
+
+    def refused(self, refusal: Refusal) -> Refused: ...
+
+
+def _itself(face: Graph | CloudHooks) -> tuple[Face, App]:
+    return face, face
+
+
+def _mounted(face: OnPremises | Manager | Sandbox) -> App:
+    """The face as an application of Falcon's."""
+    app = falcon.asgi.App()
+    app.req_options.strip_url_path_trailing_slash = True
+    face.mount(app)
+    app.add_error_handler(falcon.HTTPError, face.on_error)  # Falcon's own would win otherwise
+    app.add_error_handler(Exception, face.on_error)
+    return app
+
+
+def _mounted_late(face: Manager | Sandbox) -> App:
+    """The same, made with the first request: a server whose pages nobody looks at starts sooner."""
+    made: list[App] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if not made:
+            made.append(_mounted(face))
+        await made[0](scope, receive, send)
+
+    return app
+
+
+def _largest(path: str) -> int:
+    """How many bytes a request may bring: Meta's webhooks tell of much at once."""
+    return INBOUND_BYTES if path.startswith(f"{PREFIX}/") else BODY_BYTES
 
 
 def _hosts(settings: Settings) -> frozenset[str]:
@@ -408,6 +454,8 @@ async def serve(house: House, stop: asyncio.Event, ready: Callable[[], Awaitable
         asyncio.create_task(_again_and_again(_deliver, house, log)),
         asyncio.create_task(_again_and_again(_post, house, log)),
         asyncio.create_task(_again_and_again(Rounds(log).begin, house, log)),
+        asyncio.create_task(_again_and_again(_look_after, house, log)),
+        asyncio.create_task(_again_and_again(_refresh, house, log)),
         asyncio.create_task(_again_and_again(_tidy, house, log)),
     ]
     serving = asyncio.gather(*(server.serve() for server in servers))
@@ -593,6 +641,18 @@ class Rounds:
         misses = self._misses[receiver] = self._misses.get(receiver, 0) + 1
         pause = min(_LONGEST_MISS, timedelta(seconds=2 ** min(misses, 10)))
         self._not_before[receiver] = house.clock.now() + pause
+
+
+async def _look_after(house: House) -> None:
+    """Numbers at the Cloud API of which something is due."""
+    if not await upkeep.look_after(house.world):
+        await asyncio.sleep(_DELIVER_EVERY)
+
+
+async def _refresh(house: House) -> None:
+    """All numbers at the Cloud API, now and then; an account that fails is not tried at once."""
+    await upkeep.refresh_links(house.world)
+    await asyncio.sleep(_TIDY_EVERY)
 
 
 async def _tidy(house: House) -> None:

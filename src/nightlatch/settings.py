@@ -13,7 +13,8 @@ from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
 
-from nightlatch.domain.limits import API_KEY_LENGTH
+from nightlatch.domain.limits import API_KEY_LENGTH, CLOUD_SECONDS
+from nightlatch.domain.linked import TurnOff
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -154,6 +155,19 @@ class Settings:
         "An empty PIN over the Cloud API turns two-step verification off.",
         "NIGHTLATCH_GRAPH_EMPTY_PIN",
     )
+    cloud_turn_off: str = _setting(
+        "shadow",
+        "What `DELETE two-step` does for a number that lives at the Cloud API, which does not turn"
+        " it off for programs: `shadow` answers as if and remembers it, `reject` refuses, `rotate`"
+        " sets a PIN drawn by chance.",
+        "NIGHTLATCH_CLOUD_TURN_OFF",
+    )
+    cloud_seconds: int = _setting(
+        CLOUD_SECONDS,
+        "How long one call to the Cloud API may take.",
+        "NIGHTLATCH_CLOUD_SECONDS",
+        f"seconds, 1-{CLOUD_SECONDS}",
+    )
     private_receivers: bool = _setting(
         False,
         "Webhooks may go to private, link-local and loopback addresses, and by plain http.",
@@ -250,6 +264,10 @@ class Settings:
             raise SettingRefused("--graph-errors must be docs or openapi")
         if not 0 <= self.graph_port <= 65_535 or self.graph_port == self.port:
             raise SettingRefused("--graph-port must be another port than --port, 1 to 65535")
+        if self.cloud_turn_off not in list(TurnOff):
+            raise SettingRefused("--cloud-turn-off must be shadow, reject or rotate")
+        if not 1 <= self.cloud_seconds <= CLOUD_SECONDS:
+            raise SettingRefused(f"--cloud-seconds must be 1 to {CLOUD_SECONDS}")
         low, high = _SANDBOX_TOKEN
         if self.sandbox_token and not low <= len(self.sandbox_token) <= high:
             raise SettingRefused(f"NIGHTLATCH_SANDBOX_TOKEN must have {low} to {high} characters")
