@@ -56,6 +56,10 @@ class Inspector:
         self._tell(path, "phone", await axe_violations(page))
         await page.set_viewport_size({"width": WIDE, "height": _HEIGHT})
 
+    def knows(self, page: Page) -> bool:
+        """Whether a page of this row of the table was looked at."""
+        return _route(page.url) in self.seen
+
     async def _weigh(self, page: Page, path: str) -> None:
         weight = await weigh(page)
         if weight.requests > 2:

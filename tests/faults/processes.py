@@ -76,6 +76,10 @@ class Process:
                 stderr=err,
             )
 
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
     def wait_until_ready(self) -> float:
         """Seconds from the start of the process to its first answer."""
         while time.perf_counter() - self._began < _START_SECONDS:

@@ -158,6 +158,21 @@ class Hanging:
         await asyncio.Event().wait()
 
 
+class LoudCloud:
+    """A client of Meta's Cloud API in which every call is a bug that says all it was told."""
+
+    def __getattr__(self, name: str) -> Any:
+        async def fail(access: Any, *more: Any) -> None:
+            secrets = (access.token, access.secret)
+            raise RuntimeError(f"{name} with {secrets} and {more} went wrong in {access}")
+
+        return fail
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+BROKEN_CLOUDS = {"loud-cloud": LoudCloud}
 BROKEN_STORES = {"check-then-count": CheckThenCount, "reply-before-commit": ReplyBeforeCommit}
 BROKEN_CLOCKS = {"wall-clock": WallClock}
 
@@ -169,7 +184,9 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--clock", type=Path, required=True)
     parser.add_argument("--wall", type=Path)
     parser.add_argument("--share", action="store_true", help="join a folder that is set up already")
-    parser.add_argument("--broken", choices=sorted(BROKEN_STORES | BROKEN_CLOCKS))
+    parser.add_argument(
+        "--broken", choices=sorted({*BROKEN_STORES, *BROKEN_CLOCKS, *BROKEN_CLOUDS})
+    )
     parser.add_argument("--hang", metavar="before:N|after:N", help="stop at the Nth change")
     return parser.parse_args(words)
 
@@ -192,6 +209,9 @@ async def run(chosen: argparse.Namespace) -> None:
         if chosen.broken in BROKEN_STORES:
             broken: Any = BROKEN_STORES[chosen.broken]
             house.world = replace(house.world, store=broken(house.store))
+        if chosen.broken in BROKEN_CLOUDS:
+            cloud: Any = BROKEN_CLOUDS[chosen.broken]()
+            house.world = replace(house.world, cloud=cloud)
         if chosen.hang:
             house.world = replace(house.world, store=Hanging(house.store, chosen.hang))
 

@@ -189,9 +189,13 @@ LETTERS = {
 def _odd_mail(database: sqlite3.Connection, owner: Owner) -> list[str]:
     """Each event that is told by mail has exactly one letter, and none is without its event.
 
-    Those of the last weeks: what ended MAIL_KEPT ago is gone.
+    Those of the last weeks: what ended MAIL_KEPT before the store's latest time is gone, and that
+    may be weeks after the last event.
     """
-    (latest,) = database.execute("SELECT max(at) FROM audit").fetchone()
+    (latest,) = database.execute(
+        "SELECT max(at) FROM (SELECT max(at) AS at FROM audit UNION ALL"
+        " SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'latest_time')"
+    ).fetchone()
     since = latest - 20 * 86_400 * 1_000_000
     events = dict(
         database.execute(
