@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 AS_ROOT = $$([ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: run install dev test test-rules test-faces test-processes chromium check torture bench docs screenshots lock clean
+.PHONY: run install dev test test-rules test-parts test-faces test-manager test-faults test-end-to-end chromium check torture bench docs screenshots lock clean
 
 run: install  ## serve on http://127.0.0.1:9090, data in ./nightlatch-data
 	$(BIN)/nightlatch serve
@@ -19,18 +19,30 @@ test: dev chromium  ## everything: lint, types, contracts, tests, coverage
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-rules test-faces test-processes
+	$(MAKE) --no-print-directory --jobs=4 --output-sync=target \
+		test-end-to-end test-manager test-faces test-parts test-faults test-rules
 	$(BIN)/coverage report
 
 test-rules:
-	$(BIN)/coverage run -m pytest tests/domain tests/usecases tests/contracts tests/adapters \
-		tests/docs tests/test_bootstrap.py tests/test_settings.py tests/test_pytest_plugin.py
+	$(BIN)/coverage run -m pytest tests/domain tests/usecases
+
+test-parts:
+	$(BIN)/pytest tests/contracts tests/adapters tests/docs tests/test_bootstrap.py \
+		tests/test_settings.py tests/test_pytest_plugin.py
 
 test-faces:
-	$(BIN)/pytest tests/faces
+	$(BIN)/pytest tests/faces/cli tests/faces/graph tests/faces/onprem tests/faces/sandbox \
+		tests/faces/test_cloudhooks.py tests/faces/test_door.py tests/faces/test_exports.py \
+		tests/faces/test_faults.py tests/faces/test_sentences.py tests/faces/test_sentences_cloud.py
 
-test-processes:
-	$(BIN)/pytest tests/faults tests/end_to_end tests/test_browser.py
+test-manager:
+	$(BIN)/pytest tests/faces/manager
+
+test-faults:
+	$(BIN)/pytest tests/faults
+
+test-end-to-end:
+	$(BIN)/pytest tests/end_to_end tests/test_browser.py
 
 chromium:  ## the browser that the tests of the Manager drive, from Debian when there is none yet
 	@command -v chromium >/dev/null || { $(AS_ROOT) apt-get update && \
@@ -39,13 +51,15 @@ chromium:  ## the browser that the tests of the Manager drive, from Debian when 
 		echo "Install it as root, then run make again:  apt-get install chromium" >&2; \
 		exit 1; }
 
-torture: dev  ## the long campaigns of tests/faults: 100 rounds of parallel guesses, 200 kills
-	NIGHTLATCH_ROUNDS=100 NIGHTLATCH_KILLS=200 $(BIN)/pytest -s tests/faults
+torture: dev  ## the long campaigns of tests/faults: 100 rounds of parallel guesses, 200 and 500 kills
+	NIGHTLATCH_ROUNDS=100 NIGHTLATCH_KILLS=200 NIGHTLATCH_BRIDGE_KILLS=500 \
+		$(BIN)/pytest -s tests/faults
 
 bench: dev  ## every figure of benchmarks/results.md, as ratios
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/graph.py
 	$(BIN)/python benchmarks/webhooks.py
+	$(BIN)/python benchmarks/bridge.py
 
 docs: dev  ## write the pages of docs/reference that come from the code, and the picture
 	$(BIN)/python -m tests.docs.reference

@@ -5,9 +5,12 @@ import base64
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
+from shutil import copytree
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from nightlatch.adapters.hashing import CHEAP, Cost
@@ -15,6 +18,7 @@ from nightlatch.adapters.system import SteppedClock
 from nightlatch.bootstrap import House, free_port, open_house, serve, set_up
 from nightlatch.settings import Settings
 from nightlatch.usecases import clients, codes, numbers
+from tests.fakes.cloud import FakeCloud
 from tests.people import CC, E164, NATIONAL, OWNER, THIEF
 
 
@@ -198,17 +202,44 @@ class Town:
         return [link.event.kind.value async for link in trail]
 
 
+_SHAPING = {"keyring", "review_names"}
+"""Settings that a fresh data folder depends on."""
+
+
+@cache
+def _fresh() -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix="fresh-house-")
+
+
+async def _copy_of_a_fresh_one(folder: Path) -> None:
+    """Begin *folder* as a copy of one that was set up once for all tests of this process: making
+    one takes longer than most tests."""
+    fresh = Path(_fresh().name) / "data"
+    if not fresh.exists():
+        chosen = Settings(data=fresh)
+        async with open_house(chosen, create=True, cost=CHEAP, clock=SteppedClock) as house:
+            await set_up(house)
+    copytree(fresh, folder)
+    folder.chmod(0o700)
+
+
 @asynccontextmanager
 async def a_house(
     folder: Path,
     *,
     cost: Cost = CHEAP,
     clock: Callable[[datetime | None], Any] = SteppedClock,
+    cloud: Callable[[Any], Any] | None = FakeCloud,
     **settings: Any,
 ) -> AsyncIterator[House]:
-    """A data folder that is set up, with cheap hashing and a clock to step, but no server."""
+    """A data folder that is set up, with cheap hashing and a clock to step, but no server; and
+    with a Meta of its own (``house.world.cloud``), or the real adapter when *cloud* is None."""
     chosen = Settings(data=folder, **settings)
+    if cost is CHEAP and not folder.exists() and not settings.keys() & _SHAPING:
+        await _copy_of_a_fresh_one(folder)
     async with open_house(chosen, create=True, clock=clock, cost=cost) as house:
+        if cloud is not None:
+            house.world = replace(house.world, cloud=cloud(house.clock))
         await set_up(house)
         yield house
 
