@@ -3,7 +3,8 @@
 Reads jobs from standard input, one JSON object a line, and writes one result a
 line: ``{"port", "requests", "connections", "count", "first"}`` sends *count*
 requests, taken from *requests* in turn beginning with number *first*. Each
-connection is kept alive and has one request on its way at a time.
+connection is kept alive and has one request on its way at a time; with
+``"pause"`` it waits so many seconds after each answer.
 """
 
 import asyncio
@@ -24,8 +25,9 @@ _SPELLED = b"Content-Length: "
 class Run:
     """One job under way."""
 
-    def __init__(self, requests: list[bytes], count: int, first: int) -> None:
+    def __init__(self, requests: list[bytes], count: int, first: int, pause: float = 0.0) -> None:
         self.requests = requests
+        self.pause = pause
         self.next = first
         self.last = first + count
         self.waiting = count
@@ -63,9 +65,15 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
 
-    def begin(self, run: Run) -> None:
+    def begin(self, run: Run, after: float = 0.0) -> None:
         self._run = run
-        self._send()
+        self._send_after(after)
+
+    def _send_after(self, seconds: float) -> None:
+        if seconds:
+            asyncio.get_running_loop().call_later(seconds, self._send)
+        else:
+            self._send()
 
     def close(self) -> None:
         self._run = None
@@ -91,7 +99,7 @@ class Connection(asyncio.Protocol):
         self._got = b""
         if self._run is not None:
             self._run.answered(got[9:12], time.perf_counter() - self._sent)
-            self._send()
+            self._send_after(self._run.pause)
 
     def connection_lost(self, _: Exception | None) -> None:
         if self._run is not None:
@@ -104,10 +112,11 @@ async def play(job: dict[str, Any]) -> dict[str, Any]:
         (await loop.create_connection(Connection, "127.0.0.1", job["port"]))[1]
         for _ in range(job["connections"])
     ]
-    run = Run([request.encode() for request in job["requests"]], job["count"], job["first"])
+    requests, pause = [request.encode() for request in job["requests"]], job.get("pause", 0.0)
+    run = Run(requests, job["count"], job["first"], pause)
     began = time.perf_counter()
-    for connection in connections:
-        connection.begin(run)
+    for n, connection in enumerate(connections):
+        connection.begin(run, pause * n / len(connections))
     try:
         async with asyncio.timeout(job["patience"]):
             await run.done

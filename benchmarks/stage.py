@@ -228,14 +228,17 @@ class Load(Crew):
         *,
         connections: int = 64,
         first: int = 0,
+        pause: float = 0.0,
     ) -> dict[str, Any]:
-        """Send *count* requests and see what comes back."""
+        """Send *count* requests and see what comes back; with *pause*, each connection waits so
+        many seconds after each answer."""
         job = {
             "port": server.port,
             "requests": requests,
             "connections": connections,
             "count": count,
             "first": first,
+            "pause": pause,
             "patience": _PATIENCE,
         }
         result: dict[str, Any] = json.loads(self.tell(json.dumps(job)))
