@@ -244,6 +244,12 @@ def sample(refusal: type[Refusal]) -> Refusal:
         return refusal(next(kind for kind, one in INJECTED.items() if one is refusal))
     if issubclass(refusal, errors.AccessTokenExpired):
         return refusal(datetime(2026, 1, 22, 12, tzinfo=UTC))
+    if issubclass(refusal, errors.LedgerWait):
+        return refusal(timedelta(seconds=60), "register")
+    if issubclass(refusal, errors.OutcomeUnknown):
+        return refusal("register", timedelta(seconds=60))
+    if issubclass(refusal, errors.CloudRefused):
+        return refusal(100, 33)
     if issubclass(refusal, errors._Wait):
         return refusal(timedelta(seconds=60))
     if issubclass(refusal, errors._Parameter):
@@ -254,7 +260,7 @@ def sample(refusal: type[Refusal]) -> Refusal:
         return refusal("FIELD", "KIND")
     if issubclass(refusal, errors.EdgeUnknown):
         return refusal("/PATH")
-    if issubclass(refusal, errors.CallbackRefused | errors.RequestMalformed):
+    if issubclass(refusal, errors.CallbackRefused | errors.RequestMalformed | errors.TokenUnfit):
         return refusal("WHY")
     return refusal()
 

@@ -116,6 +116,8 @@ def sample(refusal: type[Refusal]) -> Refusal:
     """One refusal of this kind, with placeholders where a real one holds facts."""
     if refusal is errors.PinNeeded:
         return refusal()
+    if issubclass(refusal, errors.LedgerWait):
+        return refusal(timedelta(seconds=60), "register")
     if issubclass(refusal, errors._Wait):
         return refusal(timedelta(seconds=60))
     if issubclass(refusal, errors._Parameter):
@@ -579,6 +581,42 @@ EVENTS: Final[Mapping[Kind, tuple[str, str]]] = {
         "An access token was revoked; it opens nothing any more.",
         "`system_user`, `token`",
     ),
+    Kind.LINK_ADDED: ("A WhatsApp account was linked to the Cloud API.", "`waba`, `name`"),
+    Kind.LINK_CHANGED: (
+        "A linked account got another access token, app secret or setting.",
+        "`waba`, `what`",
+    ),
+    Kind.LINK_REMOVED: (
+        "A linked account was forgotten with its numbers and their PINs.",
+        "`waba`, `name`",
+    ),
+    Kind.ACCESS_LOST: ("Meta refuses the access token of a linked account.", "`waba`"),
+    Kind.ACCESS_BACK: ("Meta takes it again.", "`waba`"),
+    Kind.LINKED_FOUND: ("A number was found in a linked account.", "`number`"),
+    Kind.LINKED_CREATED: ("A number was added to a linked account, at Meta.", "`number`"),
+    Kind.ACT_BEGUN: (
+        "Something is about to be sent to the Cloud API, and was counted.",
+        "`act`: `register`, `deregister`, `code`, `check` or `pin`; `attempts` within 72 hours",
+    ),
+    Kind.ACT_DONE: ("Meta took it.", "`act`"),
+    Kind.ACT_REFUSED: ("Meta refused it.", "`act`, `reason`, `code`: Meta's"),
+    Kind.ACT_NOT_SENT: ("Meta was not reached; the attempt does not count.", "`act`"),
+    Kind.ACT_UNKNOWN: ("It was sent, and no answer came.", "`act`"),
+    Kind.ACT_RECONCILED: (
+        "Meta was read, and what it shows tells what became of an attempt.",
+        "`act`, `outcome`: `succeeded`, `failed` or `either`",
+    ),
+    Kind.PIN_CONFIRMED: ("Meta shows that a PIN is on after the vault's was set.", ""),
+    Kind.PIN_DOUBTED: ("Meta shows that no PIN is on, though the vault has one.", ""),
+    Kind.PIN_REVEALED: ("Somebody is about to see the PIN in the vault.", ""),
+    Kind.PIN_KEPT: ("Somebody said what the number's PIN is.", ""),
+    Kind.OFF_REMEMBERED: (
+        "A client turned two-step verification off, which Meta does not do for a program.",
+        "",
+    ),
+    Kind.HEARD: ("A webhook of Meta told of something.", "`what`, `at`"),
+    Kind.ALERTS_SEEN: ("Somebody saw the number's alerts.", "`alerts`"),
+    Kind.LINKED_RELEASED: ("A client serves the number no more.", "`from`"),
 }
 
 
@@ -589,10 +627,11 @@ def graph_openapi() -> str:
 def events_page() -> str:
     return page(
         "Events",
-        "The audit trail has one chain for each number, each client and each portfolio.\n"
+        "The audit trail has one chain for each number, each client and each portfolio; the chain of a number at the "
+        "Cloud API is `linked:` and Meta's id of it.\n"
         "An event says what happened, when, by whom, from which address, and sometimes a detail.\n"
         "Whom: `client/username`, a member's e-mail address, `system-user:` or `app:` with an id over the Cloud API, "
-        "or `operator` for the command line.\n"
+        "`operator` for the command line, or `meta` for what Meta told or what followed from it.\n"
         "No event holds a PIN, a code, a password or a token.\n"
         "Each bears a hash that is keyed with a secret of the key ring, over itself and the event before; "
         "the hash of the last one is kept on the number's, the client's or the portfolio's own row.\n"

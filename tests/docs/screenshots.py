@@ -22,11 +22,22 @@ from playwright.async_api import Browser, FloatRect, Page
 
 from nightlatch import logs
 from nightlatch.bootstrap import House, free_port, serve
+from nightlatch.domain.linked import turn_off_asked
 from nightlatch.domain.mail import MailState
 from nightlatch.domain.members import MemberRole
 from nightlatch.faces.formats import phone
 from nightlatch.faces.spelling import spell_whole
-from nightlatch.usecases import clients, codes, mail, members, numbers
+from nightlatch.usecases import (
+    bridge,
+    clients,
+    codes,
+    linked,
+    links,
+    mail,
+    members,
+    numbers,
+    vault,
+)
 from tests.browser import PHONE, WIDE, Scheme, a_window, chromium, faults_of
 from tests.docs.reference import ROOT
 from tests.end_to_end.newcomer import (
@@ -38,6 +49,7 @@ from tests.end_to_end.newcomer import (
     Newcomer,
     Served,
 )
+from tests.fakes.cloud import TOKEN, WABA
 from tests.people import E164, NOON, OWNER, THIEF
 from tests.town import Api, a_house
 
@@ -55,6 +67,7 @@ _TALLEST: Final = 1200
 NAMES: Final = (
     "welcome", "sign-in", "overview", "phone-numbers", "number", "certificate", "handset",
     "two-step", "two-step-change", "turn-off-mail", "turn-off", "members", "mailbox",
+    "linked-numbers", "linked-number",
 )  # fmt: skip
 _COLOURS: Final = """async (base64) => {
     const bytes = Uint8Array.from(atob(base64), (one) => one.charCodeAt(0));
@@ -106,6 +119,16 @@ _BRANCHES: Final = (
     ("+16315551006", "Lucky Shrub Orders", 0, False),
 )
 """Number, name, day of registration (0: never), whether it has a PIN."""
+
+_AT_META: Final = (
+    ("+16315552010", "Lucky Shrub Chat", OWNER.pin),
+    ("+16315552011", "Lucky Shrub Deliveries Chat", None),
+    ("+16315552012", "Lucky Shrub Seeds", ""),
+    ("+442079460124", "Lucky Shrub London Chat", OWNER.new_pin),
+)
+"""Number, name and PIN at the Cloud API, which the vault knows; None where it does not know it,
+empty where the number is not registered."""
+_ACCOUNT: Final = "Lucky Shrub Chats"
 
 
 class Standing:
@@ -221,7 +244,36 @@ async def play(stage: Stage) -> None:
     shop = await stage.client("orders", pending)
     number = await numbers.find_number(world, pending)
     await shop.register(cc=number.cc, phone_number=number.national)
+    await _link(stage, portfolio)
     clock.step(timedelta(seconds=25))
+
+
+async def _link(stage: Stage, portfolio: str) -> None:
+    """An account whose numbers live at the Cloud API; somebody has just touched one of them."""
+    world = stage.house.world
+    cloud: Any = world.cloud
+    cloud.accounts[WABA] = _ACCOUNT
+    for e164, name, pin in _AT_META:
+        if pin == "":
+            cloud.add(e164, name=name)
+        else:
+            cloud.add_registered(e164, pin or THIEF.wrong_pin, name=name)
+    await clients.add_client(world, "chat")
+    one = await links.link(
+        world, portfolio, WABA, TOKEN, secret="s" * 32, clients=("chat",), by=OWNER.email
+    )
+    one = await links.subscribe(world, one, OWNER.email)
+    await links.read_numbers(world, one, lambda _: None)
+    for e164, _, pin in _AT_META:
+        if pin:
+            number = await linked.find_linked(world, e164)
+            await linked.refresh(world, await vault.keep(world, number, pin, OWNER.email))
+    number = await linked.find_linked(world, _AT_META[0][0])
+    await bridge.register(world, number, None, "chat", OWNER.email)
+    stage.clock.step(timedelta(minutes=2))
+    await linked.refresh(world, number)
+    now = stage.clock.now()
+    await world.update_linked(number.id, lambda n: turn_off_asked(n, "634974688087058", now, now))
 
 
 async def take(folder: Path) -> list[Path]:
@@ -271,6 +323,10 @@ async def _walk(stage: Stage, owner: Newcomer) -> dict[str, str]:
     await owner.press("link", "Phone numbers", "Manager")
     await owner.press("link", f"Settings of {phone(_BRANCHES[-1][0])}")
     await keep("handset", "Handset", "This number")
+    await owner.press("link", "Cloud API", "Manager")
+    await owner.press("link", _ACCOUNT)
+    await keep("linked-numbers", f"{len(_AT_META)} numbers")
+    await keep("linked-number", phone(_AT_META[0][0]))
     return found
 
 

@@ -145,6 +145,7 @@ def _likened(line: str) -> Any:
     if line.startswith("{"):
         return _plain(json.loads(line))
     line = re.sub(r"\d{4}-\d\d-\d\d[ T][\d:.]+( UTC|\+00:00)?", "MOMENT", line)
+    line = re.sub(r"\d\d? [A-Z][a-z]{2} \d{4}, [\d:]+ UTC", "MOMENT", line)
     line = re.sub(r"number:\d{15}", "NUMBER", line)
     line = re.sub(r"\b[1-6]\d{14}\b", "ID", line)
     line = re.sub(r"\b[0-9a-f]{12}\b", "REFERENCE", line)

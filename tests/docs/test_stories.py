@@ -18,6 +18,7 @@ STORIES = {
     "README.md": "## The story, in curl",
     "docs/tutorial/first-number.md": "## Start the server",
     "docs/tutorial/cloud-api.md": "## Start the server",
+    "docs/tutorial/bridge.md": "## Start the server",
 }
 SETTINGS = {"docs/tutorial/cloud-api.md": ("PRIVATE_RECEIVERS", "GRAPH_PIN_EVENTS")}
 """Switches that a page has its reader turn on."""
