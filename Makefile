@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 AS_ROOT = $$([ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: run install dev test test-rules test-parts test-faces test-manager test-faults test-end-to-end chromium check torture bench docs screenshots lock clean
+.PHONY: run install dev test test-rules test-parts test-faces test-manager test-faults test-end-to-end test-browser chromium check torture bench docs screenshots lock clean
 
 run: install  ## serve on http://127.0.0.1:9090, data in ./nightlatch-data
 	$(BIN)/nightlatch serve
@@ -20,7 +20,7 @@ test: dev chromium  ## everything: lint, types, contracts, tests, coverage
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(MAKE) --no-print-directory --jobs=4 --output-sync=target \
-		test-end-to-end test-manager test-faces test-parts test-faults test-rules
+		test-end-to-end test-manager test-faces test-browser test-parts test-faults test-rules
 	$(BIN)/coverage report
 
 test-rules:
@@ -42,7 +42,12 @@ test-faults:
 	$(BIN)/pytest tests/faults
 
 test-end-to-end:
-	$(BIN)/pytest tests/end_to_end tests/test_browser.py
+	$(BIN)/pytest tests/end_to_end/test_bridge_story.py tests/end_to_end/test_cloud_api_clients.py \
+		tests/end_to_end/test_documents_under_fire.py tests/end_to_end/test_graph_story.py \
+		tests/end_to_end/test_prism.py tests/end_to_end/test_processes.py tests/end_to_end/test_story.py
+
+test-browser:
+	$(BIN)/pytest tests/test_browser.py tests/end_to_end/test_cloud_pages_in_a_browser.py tests/end_to_end/test_manager_in_a_browser.py
 
 chromium:  ## the browser that the tests of the Manager drive, from Debian when there is none yet
 	@command -v chromium >/dev/null || { $(AS_ROOT) apt-get update && \

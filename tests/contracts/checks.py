@@ -1130,4 +1130,4 @@ async def check_a_store_that_is_given_too_much_refuses_at_once_and_keeps_all_it_
     assert kept <= await ticket(store) <= kept + unknown
     before = await ticket(store)
     await store.update(NUMBER_ID, count)
-    assert await ticket(store) == before + 1
+    assert before + 1 <= await ticket(store) <= kept + unknown + 1  # what was unknown may be late
