@@ -893,6 +893,9 @@ class World:
     async def update_linked(self, id: str, change: LinkedChange) -> LinkedNumber:
         return await self._telling(lambda placed: self.store.update_linked(id, placed), change)
 
+    async def hear(self, key: bytes, id: str, change: LinkedChange, now: datetime) -> bool:
+        return await self.store.hear(key, id, lambda n: self.placed(change(n)), now)
+
     async def update_app(self, id: str, change: AppChange) -> GraphApp:
         def placed(app: GraphApp) -> AppDecision:
             decision = change(app)

@@ -593,3 +593,14 @@ async def test_news_that_come_while_an_attempt_runs_do_not_disturb_it(at_cloud):
 
     assert (await at.number(phone)).vault.is_good
     await at.agrees(phone)
+
+
+async def test_the_trail_says_where_a_webhook_came_from(at_cloud):
+    at = at_cloud
+    phone = await at.known()
+    body = security("PIN_RESET_REQUEST", at=at.world.clock.now())
+
+    await inbound.hear(at.world.seen_from("203.0.113.9"), WABA, body, signed(body))
+
+    trail = [row async for row in at.world.store.audit(f"linked:{phone.id}")]
+    assert trail[-1].event.place == "203.0.113.9"

@@ -30,6 +30,11 @@ class Act(StrEnum):
         """How many LEDGER_WINDOW may hold."""
         return LEDGER_LIMITS[self.value]
 
+    @property
+    def safe_limit(self) -> int:
+        """``limit``, without the one that is kept back."""
+        return self.limit - LEDGER_KEPT_BACK
+
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
@@ -48,7 +53,7 @@ class Ledger:
         """How many attempts are left, without the one that is kept back."""
         if self.closed_until(act, now) is not None:
             return 0
-        return max(0, act.limit - LEDGER_KEPT_BACK - self.count(act, now))
+        return max(0, act.safe_limit - self.count(act, now))
 
     def closed_until(self, act: Act, now: datetime) -> datetime | None:
         """Until when Meta wants no more of *act*; None when it may be attempted."""
@@ -57,7 +62,7 @@ class Ledger:
 
     def next_safe(self, act: Act, now: datetime, *, force: bool = False) -> datetime:
         """When *act* may be attempted next; *now* when it may be at once."""
-        most = act.limit if force else act.limit - LEDGER_KEPT_BACK
+        most = act.limit if force else act.safe_limit
         times = self._times(act, now)
         free = times[-most] + LEDGER_WINDOW if len(times) >= most else now
         return max(free, self.closed_until(act, now) or now)

@@ -263,7 +263,8 @@ async def register(
     if pin is not None:
         await compare_if_known(world, number, pin, by)
     kept = _pin_to_bring(world, number, pin)
-    return await attempt(world, one, number, _registering(world, number, kept, client, by, force))
+    what = registering(world, number, kept, client, by, force=force)
+    return await attempt(world, one, number, what)
 
 
 async def deregister(
@@ -286,13 +287,7 @@ async def set_pin(
 ) -> LinkedNumber:
     """Set the PIN at Meta, which does not ask for the old one. Raises as ``attempt``."""
     kept = keep(world, number, pin)
-    return await attempt(
-        world, one, number,
-        Attempt(
-            Act.PIN, by, lambda access: world.cloud.set_pin(access, number.id, pin), pin=kept,
-            patient=patient,
-        ),
-    )  # fmt: skip
+    return await attempt(world, one, number, setting_pin(world, number, kept, by, patient=patient))
 
 
 # Attempts
@@ -330,12 +325,6 @@ async def _carry_out(
     what: Attempt,
 ) -> LinkedNumber:
     """Send what was begun with *key*, and keep what became of it."""
-
-    async def kept(settle: Callable[[LinkedNumber], LinkedDecision]) -> LinkedNumber:
-        if what.client is None:
-            return await world.update_linked(number.id, settle)
-        return await take(world, number, what.client, what.by, settle)
-
     try:
         await what.call(access)
     except CloudNotSent:
@@ -351,7 +340,14 @@ async def _carry_out(
         await world.update_linked(number.id, lambda n: linked.refused(n, key, answer, now))
         raise await told_no(world, one, answer) from None
     now = world.clock.now()
-    done = await kept(lambda n: linked.done(n, key, now))
+
+    def settle(stored: LinkedNumber) -> LinkedDecision:
+        return linked.done(stored, key, now)
+
+    if what.client is None:
+        done = await world.update_linked(number.id, settle)
+    else:
+        done = await take(world, number, what.client, what.by, settle)
     world.nudge()
     return done
 
@@ -359,17 +355,35 @@ async def _carry_out(
 async def _register(
     world: World, one: CloudLink, number: LinkedNumber, kept: KeptPin, user: User
 ) -> None:
-    by = user.full_name
-    await attempt(world, one, number, _registering(world, number, kept, user.client, by, False))
+    what = registering(world, number, kept, user.client, user.full_name)
+    await attempt(world, one, number, what)
 
 
-def _registering(
-    world: World, number: LinkedNumber, kept: KeptPin, client: str, by: str, force: bool
+def registering(
+    world: World,
+    number: LinkedNumber,
+    kept: KeptPin,
+    client: str | None,
+    by: str,
+    *,
+    force: bool = False,
 ) -> Attempt:
+    """To register the number with a PIN of the vault. Raises Unavailable."""
     pin = unsealed(world, number, kept.sealed)
     return Attempt(
         Act.REGISTER, by, lambda access: world.cloud.register(access, number.id, pin),
         pin=kept, client=client, force=force,
+    )  # fmt: skip
+
+
+def setting_pin(
+    world: World, number: LinkedNumber, kept: KeptPin, by: str, *, patient: bool = False
+) -> Attempt:
+    """To set a PIN of the vault. Raises Unavailable."""
+    pin = unsealed(world, number, kept.sealed)
+    return Attempt(
+        Act.PIN, by, lambda access: world.cloud.set_pin(access, number.id, pin), pin=kept,
+        patient=patient,
     )  # fmt: skip
 
 

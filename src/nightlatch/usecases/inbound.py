@@ -10,7 +10,7 @@ from typing import Any
 
 from nightlatch.domain import linked
 from nightlatch.domain.errors import LinkedNumberUnknown, RequestMalformed, WebhookForged
-from nightlatch.domain.linked import LinkedDecision, LinkedNumber
+from nightlatch.domain.linked import LinkedNumber
 from nightlatch.domain.links import CloudLink
 from nightlatch.ports import LinkedChange, World, bound_to
 from nightlatch.usecases.links import verify_token_of
@@ -58,7 +58,7 @@ async def hear(world: World, waba: str, body: bytes, signature: str | None) -> i
         if about is not None and change is not None:
             id, now = about[0].id, world.clock.now()
             try:
-                heard += await world.store.hear(update.key, id, change, now)
+                heard += await world.hear(update.key, id, change, now)
             except LinkedNumberUnknown:
                 continue  # unlinked meanwhile
     world.nudge()
@@ -138,21 +138,12 @@ def _change(world: World, one: CloudLink, update: _Update) -> LinkedChange | Non
             case "PIN_CHANGED":
                 return lambda n: linked.pin_changed(n, at, now)
             case "PIN_REQUEST_SUCCESS" | "PIN_RESET_SUCCESS":
-                return _turned_off(one, at, now)
+                return lambda n: linked.turned_off(n, at, now, set_again=one.set_again)
     if update.field == "phone_number_name_update":
         decision = _words(value.get("decision"))
         name = _words(value.get("requested_verified_name"))
         return lambda n: linked.name_reviewed(n, decision, name, at, now)
     return None
-
-
-def _turned_off(one: CloudLink, at: datetime, now: datetime) -> LinkedChange:
-    again = one.set_again
-
-    def change(number: LinkedNumber) -> LinkedDecision:
-        return linked.turned_off(number, at, now, set_again=again)
-
-    return change
 
 
 def _words(told: object) -> str:

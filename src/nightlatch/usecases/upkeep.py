@@ -4,7 +4,6 @@ from datetime import timedelta
 
 from nightlatch.domain import linked
 from nightlatch.domain.errors import LinkedNumberUnknown, Refusal
-from nightlatch.domain.ledger import Act
 from nightlatch.domain.limits import CLOUD_FRESH, CLOUD_SECONDS
 from nightlatch.domain.linked import META_SAID, LinkedNumber
 from nightlatch.domain.links import CloudLink
@@ -47,24 +46,11 @@ async def _see_to(world: World, one: CloudLink, number: LinkedNumber) -> None:
     vault = number.vault
     kept = vault.to_set_again
     if number.set_again and kept is not None:
-        pin = bridge.unsealed(world, number, kept.sealed)
-        await bridge.attempt(
-            world, one, number,
-            bridge.Attempt(
-                Act.PIN, META_SAID, lambda access: world.cloud.set_pin(access, number.id, pin),
-                pin=kept,
-            ),
-        )  # fmt: skip
+        what = bridge.setting_pin(world, number, kept, META_SAID)
+        await bridge.attempt(world, one, number, what)
     elif linked.name_is_due(number, world.clock.now()) and vault.current is not None:
-        pin = bridge.unsealed(world, number, vault.current.sealed)
-        await bridge.attempt(
-            world, one, number,
-            bridge.Attempt(
-                Act.REGISTER, META_SAID,
-                lambda access: world.cloud.register(access, number.id, pin), pin=vault.current,
-                client=number.holder,
-            ),
-        )  # fmt: skip
+        what = bridge.registering(world, number, vault.current, number.holder, META_SAID)
+        await bridge.attempt(world, one, number, what)
     elif number.due_at is not None:  # Meta does not show what we want to see
         await _later(world, number)
 

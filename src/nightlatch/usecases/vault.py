@@ -86,6 +86,11 @@ class Rotated:
     refusal: Refusal | None
     """Why it kept its PIN; None when it has another one."""
 
+    @property
+    def stops(self) -> bool:
+        """Whether the others would be refused, too."""
+        return isinstance(self.refusal, CloudUnreached | CloudAccessLost | CloudCallsSpent)
+
 
 async def left_to_rotate(world: World, one: CloudLink, older_than: datetime) -> int:
     """How many numbers ``rotate_many`` would try."""
@@ -111,9 +116,9 @@ async def rotate_many(
             number = await world.store.linked(listed.id)  # another rotation may run beside this one
             if number is None or not _has_older(number, older_than):
                 continue
-            refusal = await _rotated(world, one, number, by)
-            yield Rotated(number, refusal)
-            if isinstance(refusal, CloudUnreached | CloudAccessLost | CloudCallsSpent):
+            told = Rotated(number, await _rotated(world, one, number, by))
+            yield told
+            if told.stops:
                 return
 
 

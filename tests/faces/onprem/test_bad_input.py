@@ -400,12 +400,12 @@ async def bad_tokens(town: Town) -> dict[str, str]:
     await town.owner.call("POST", "/users/logout")
     revoked = town.owner.token
     town.owner.token = good
-    flipped = good[:-5] + chr(ord(good[-5]) ^ 1) + good[-4:]
+    flipped = good[:-5] + ("B" if good[-5] == "A" else "A") + good[-4:]
     return {
         "of another client": town.thief.token,
         "revoked": revoked,
         "truncated": good[:-1],
-        "with one bit flipped": flipped,
+        "with one letter changed": flipped,
         "with more behind it": good + "A",
         "twice": good + good,
         "in another case": good.swapcase(),

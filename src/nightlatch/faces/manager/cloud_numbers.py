@@ -12,7 +12,6 @@ from nightlatch.domain.audit import Link
 from nightlatch.domain.diagnosis import Diagnosis, Level, Step
 from nightlatch.domain.errors import ParameterInvalid
 from nightlatch.domain.ledger import Act
-from nightlatch.domain.limits import LEDGER_KEPT_BACK
 from nightlatch.domain.linked import LinkedNumber
 from nightlatch.domain.members import MemberRole
 from nightlatch.faces import sentences, sentences_cloud
@@ -115,7 +114,7 @@ def spent(number: LinkedNumber, act: Act, now: datetime) -> Spent:
     ledger, name = number.ledger, sentences_cloud.act_name(act)
     safe = ledger.next_safe(act, now)
     return Spent(
-        name[0].upper() + name[1:], ledger.count(act, now), act.limit - LEDGER_KEPT_BACK,
+        name[0].upper() + name[1:], ledger.count(act, now), act.safe_limit,
         ledger.left(act, now), safe if safe > now else None,
     )  # fmt: skip
 
@@ -308,9 +307,6 @@ async def register_form(call: Call) -> Answer:
 async def register(call: Call) -> Answer:
     """Raises ParameterInvalid, PinNotInVault, and what ``bridge.attempt`` raises."""
     number, form = await _admins(call), call.form
-    one = (await doctor.known_of(call.world, number)).link
-    if not one.open_to(form["client"]):
-        raise ParameterInvalid("client", "one of the clients that the page offers")
     given = _pin(form["pin"]) if form["pin"] else None
     await bridge.register(
         call.world, number, given, form["client"], call.member.email, force=bool(form["force"])

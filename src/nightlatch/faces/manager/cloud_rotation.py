@@ -10,15 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from nightlatch.domain.errors import (
-    CloudAccessLost,
-    CloudCallsSpent,
-    CloudUnreached,
-    ParameterInvalid,
-    Refusal,
-)
+from nightlatch.domain.errors import ParameterInvalid, Refusal
 from nightlatch.domain.ledger import Act
-from nightlatch.domain.limits import LEDGER_KEPT_BACK
 from nightlatch.domain.links import CloudLink
 from nightlatch.faces.manager.cloud_links import found, shows
 from nightlatch.faces.manager.messages import ROWS, problem_of, row_of
@@ -80,9 +73,7 @@ async def form(call: Call) -> Answer:
     """Says what it does, and for how many. Raises LinkUnknown."""
     one, shown = await shows(call)
     left = await vault.left_to_rotate(call.world, one, call.world.clock.now())
-    return Page(
-        "cloud_rotate.html", shown | {"left": left, "tries": Act.PIN.limit - LEDGER_KEPT_BACK}
-    )
+    return Page("cloud_rotate.html", shown | {"left": left, "tries": Act.PIN.safe_limit})
 
 
 async def go_on(call: Call) -> Answer:
@@ -122,7 +113,7 @@ async def _step(call: Call, one: CloudLink, way: Way) -> tuple[Way, bool, Refusa
     tried = 0
     async with aclosing(rotating):
         async for told in rotating:
-            if isinstance(told.refusal, CloudUnreached | CloudAccessLost | CloudCallsSpent):
+            if told.stops:
                 return way, False, told.refusal
             way = way.past(told.number.e164, told.number.id, told.refusal)
             tried += 1
