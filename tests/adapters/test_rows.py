@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightlatch.adapters.sqlite import linked_rows, rows
+from nightlatch.adapters.sql import linked_rows, rows
 from nightlatch.adapters.sqlite.schema import migrate
 from nightlatch.domain.audit import Event, Kind, Link
 from nightlatch.domain.clients import Role, User

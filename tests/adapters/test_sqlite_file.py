@@ -7,13 +7,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from nightlatch.adapters.sqlite import SqliteStore, StoreRefused, rows
+from nightlatch.adapters.sql import rows
+from nightlatch.adapters.sqlite import SqliteStore, StoreRefused
 from nightlatch.adapters.sqlite.schema import migrate, migrations
 from nightlatch.adapters.sqlite.writer import connect
 from nightlatch.domain.audit import Event, Kind
@@ -34,10 +35,10 @@ OPEN = (
 
 
 @pytest.fixture
-def make_store(tmp_path: Path) -> Iterator[MakeSqlite]:
+async def make_store(tmp_path: Path) -> AsyncIterator[MakeSqlite]:
     made = MakeSqlite(tmp_path)
     yield made
-    made.close()
+    await made.close()
 
 
 def version(path: Path) -> int:
@@ -228,7 +229,7 @@ async def test_a_copy_is_whole_and_consistent_while_others_write(make_store: Mak
     counted = await ticket(restored)
     assert 10 <= counted <= written
     assert len(await trail(restored)) == 4_000 + counted
-    assert restored.faults() == []
+    assert await restored.faults() == []
     assert copy.stat().st_mode & 0o777 == 0o600
     assert heard[-1][0] == 0
     assert len(heard) > 1
@@ -251,12 +252,12 @@ async def test_a_row_that_points_nowhere_is_found_and_a_good_file_has_no_fault(
     make_store: MakeSqlite,
 ):
     store = await make_store.with_owner_and_thief()
-    good = store.faults()
+    good = await store.faults()
     store._writer._connection.execute("PRAGMA foreign_keys = OFF")
     store._writer._connection.execute("DELETE FROM wabas")
 
     assert good == []
-    assert store.faults() == ["a row of numbers points nowhere"]
+    assert await store.faults() == ["a row of numbers points nowhere"]
 
 
 @pytest.mark.parametrize("holder", ["main", CLOUD_API, "nobody we know"])
@@ -266,7 +267,7 @@ async def test_a_number_that_somebody_unknown_holds_is_a_fault(make_store: MakeS
     await store.update(NUMBER_ID, lambda n: Decision(replace(n, holder=holder)))
 
     known = holder != "nobody we know"
-    assert [holder in fault for fault in store.faults()] == ([] if known else [True])
+    assert [holder in fault for fault in await store.faults()] == ([] if known else [True])
 
 
 @pytest.mark.parametrize("holder", [None, "main", "nobody we know"])
@@ -280,7 +281,7 @@ async def test_a_linked_number_that_somebody_unknown_serves_is_a_fault(
     await store.update_linked(a_linked().id, lambda n: LinkedDecision(replace(n, holder=holder)))
 
     fault = f"linked number {a_linked().e164} is held by {holder}, who is unknown"
-    assert store.faults() == ([fault] if holder == "nobody we know" else [])
+    assert await store.faults() == ([fault] if holder == "nobody we know" else [])
 
 
 async def test_a_file_from_before_the_manager_is_counted_and_found_once_it_is_opened(
@@ -343,10 +344,10 @@ async def test_who_held_a_number_before_the_cloud_api_holds_it_still_and_may_los
 
     store = SqliteStore(path, AUDIT_KEY)
     try:
-        before = (await store.number(NUMBER_ID), await store.holds("main"), store.faults())
+        before = (await store.number(NUMBER_ID), await store.holds("main"), await store.faults())
         listed = await store.list_numbers(WABA, Show.CONNECTED, "", NOON, None, 10)
         await store.update(NUMBER_ID, lambda n: Decision(replace(n, holder=CLOUD_API)))
-        after = (await store.holds("main"), store.faults())
+        after = (await store.holds("main"), await store.faults())
     finally:
         store.close()
 
@@ -391,7 +392,7 @@ async def test_a_file_from_before_the_bridge_keeps_all_it_had_and_takes_linked_n
             await store.add_linked(a_linked(e164=held.e164), ())
         await store.add_linked(a_linked(), (Event(Kind.HEARD, "meta", NOON),))
         await assert_chains_hold(store)
-        after = (await store.linked(a_linked().id), await ticket(store), store.faults())
+        after = (await store.linked(a_linked().id), await ticket(store), await store.faults())
     finally:
         store.close()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from nightlatch.adapters.sql.step import Values
 from nightlatch.adapters.sqlite import SqliteStore
 from nightlatch.domain.guesses import Guesses, Paid
 from nightlatch.domain.numbers import Number, TwoStep
@@ -50,7 +51,7 @@ async def a_store(folder: Path, count: int) -> AsyncIterator[SqliteStore]:
     while some := list(islice(numbers, 200)):
         await asyncio.gather(*(store.add_number(number, ()) for number in some))
     yield store
-    make.close()
+    await make.close()
 
 
 async def steps(store: SqliteStore, ask: Callable[[SqliteStore], Awaitable[Any]]) -> int:
@@ -62,9 +63,9 @@ async def steps(store: SqliteStore, ask: Callable[[SqliteStore], Awaitable[Any]]
         taken += 1
         return 0
 
-    store._reader.set_progress_handler(one, 1)
+    store._reading.set_progress_handler(one, 1)
     await ask(store)
-    store._reader.set_progress_handler(None, 1)
+    store._reading.set_progress_handler(None, 1)
     return taken
 
 
@@ -120,7 +121,7 @@ async def test_two_words_that_are_common_cost_the_same_once_they_are_common(tmp_
 
 async def test_a_list_that_reads_every_number_is_noticed(tmp_path: Path):
     async def everything(store: SqliteStore) -> None:
-        store._all("SELECT count(*) FROM numbers WHERE name LIKE ?", ("%7%",))
+        await store._all("SELECT count(*) FROM numbers WHERE name LIKE ?", ("%7%",))
 
     async with a_store(tmp_path / "few", FEW) as few, a_store(tmp_path / "many", MANY) as many:
         cost = (await steps(few, everything), await steps(many, everything))
@@ -133,9 +134,9 @@ async def test_every_list_has_an_index_in_its_order(tmp_path: Path, show: Show):
     async with a_store(tmp_path / "few", 1) as store:
         plans: list[str] = []
 
-        def explained(sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        async def explained(sql: str, values: Values = ()) -> list[Any]:
             plans.extend(
-                row[3] for row in store._reader.execute(f"EXPLAIN QUERY PLAN {sql}", values)
+                row[3] for row in store._reading.execute(f"EXPLAIN QUERY PLAN {sql}", values)
             )
             return []
 

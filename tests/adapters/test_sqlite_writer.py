@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nightlatch.adapters.sql.step import ConstraintBroken, Step
 from nightlatch.adapters.sqlite import SqliteStore, StoreRefused
 from nightlatch.adapters.sqlite.writer import Writer, connect
 from nightlatch.domain.errors import Unavailable
@@ -19,10 +20,10 @@ from tests.contracts.makers import NUMBER_ID, MakeSqlite
 
 
 @pytest.fixture
-def make_store(tmp_path: Path) -> Iterator[MakeSqlite]:
+async def make_store(tmp_path: Path) -> AsyncIterator[MakeSqlite]:
     made = MakeSqlite(tmp_path)
     yield made
-    made.close()
+    await made.close()
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def writer(tmp_path: Path) -> Iterator[Writer]:
 
 
 def keep(value: int):
-    return lambda connection: connection.execute("INSERT INTO kept VALUES (?)", (value,)).rowcount
+    return lambda step: step.run("INSERT INTO kept VALUES (?)", (value,))
 
 
 def kept(writer: Writer) -> list[int]:
@@ -47,7 +48,7 @@ async def busy(writer: Writer) -> AsyncIterator[None]:
     """The writer is in the middle of an earlier commit until the context ends."""
     begun, go_on = threading.Event(), threading.Event()
 
-    def wait(_: sqlite3.Connection) -> None:
+    async def wait(_: Step) -> None:
         begun.set()
         go_on.wait()
 
@@ -111,8 +112,8 @@ async def test_changes_of_one_moment_share_a_commit_and_each_gets_its_own_answer
 
 
 async def test_work_that_raises_is_undone_alone(writer: Writer):
-    def half(connection: sqlite3.Connection) -> None:
-        keep(7)(connection)
+    async def half(step: Step) -> None:
+        await keep(7)(step)
         raise LookupError("half way")
 
     answers = await in_one_commit(writer, keep(1), half, keep(2))
@@ -126,7 +127,7 @@ async def test_a_broken_constraint_undoes_its_own_step_alone(writer: Writer):
     answers = await in_one_commit(writer, keep(1), keep(-1), keep(2))
 
     assert answers[0] == answers[2] == 1
-    assert isinstance(answers[1], sqlite3.IntegrityError)
+    assert isinstance(answers[1], ConstraintBroken)
     assert kept(writer) == [1, 2]
 
 
@@ -135,8 +136,8 @@ async def test_when_the_database_fails_nobody_of_that_commit_hears_a_false_succe
 ):
     """The whole commit is given up: what is not certain is called unavailable."""
 
-    def failing(connection: sqlite3.Connection) -> None:
-        connection.execute("INSERT INTO nowhere VALUES (1)")
+    async def failing(step: Step) -> None:
+        await step.run("INSERT INTO nowhere VALUES (1)")
 
     answers = await in_one_commit(writer, keep(1), failing, keep(2))
 
@@ -152,7 +153,7 @@ async def test_a_failing_commit_is_told_to_everybody_in_it(writer: Writer):
     connection.execute("CREATE TABLE parent (id PRIMARY KEY)")
 
     answers = await in_one_commit(
-        writer, keep(1), lambda c: c.execute("INSERT INTO late VALUES (1)").rowcount, keep(2)
+        writer, keep(1), lambda step: step.run("INSERT INTO late VALUES (1)"), keep(2)
     )
 
     assert [type(answer) for answer in answers] == [Unavailable] * 3
@@ -190,7 +191,7 @@ async def test_a_loop_that_is_closed_leaves_the_writer_to_the_others(writer: Wri
 
 async def test_closing_finishes_what_is_queued_and_may_be_repeated(tmp_path: Path):
     writer = Writer(tmp_path / "a.db")
-    await writer.run(lambda c: c.execute("CREATE TABLE kept (value)").rowcount)
+    await writer.run(lambda step: step.run("CREATE TABLE kept (value)"))
     running = [asyncio.ensure_future(writer.run(keep(n))) for n in range(600)]
     await asyncio.sleep(0)
 
@@ -212,9 +213,9 @@ async def test_a_full_disk_is_unavailable_and_all_is_well_once_there_is_room(
     store = await make_store.with_owner_and_thief()
     await store.update(NUMBER_ID, count_one("owner"))
 
-    def limit(connection: sqlite3.Connection) -> None:
-        pages = connection.execute("PRAGMA page_count").fetchone()[0]
-        connection.execute(f"PRAGMA max_page_count = {pages}")
+    async def limit(step: Step) -> None:
+        (pages,) = await step.one("PRAGMA page_count")
+        await step.one(f"PRAGMA max_page_count = {pages}")
 
     await store._writer.run(limit)
     big = replace(await _number(store), name="x" * 100_000)
@@ -223,7 +224,7 @@ async def test_a_full_disk_is_unavailable_and_all_is_well_once_there_is_room(
         + [store.update(NUMBER_ID, lambda n: replace(count_one("x")(n), number=big))]
     )
     seen_when_full = await ticket(store)
-    await store._writer.run(lambda c: c.execute("PRAGMA max_page_count = 100000").fetchone())
+    await store._writer.run(lambda step: step.one("PRAGMA max_page_count = 100000"))
     await store.update(NUMBER_ID, count_one("owner"))
 
     assert [type(end) for end in refused] == [Unavailable] * 6
@@ -231,7 +232,7 @@ async def test_a_full_disk_is_unavailable_and_all_is_well_once_there_is_room(
     assert await ticket(store) == 2
     assert len(await trail(store)) == 2
     await assert_chains_hold(store)
-    assert store.faults() == []
+    assert await store.faults() == []
 
 
 async def _number(store: SqliteStore):

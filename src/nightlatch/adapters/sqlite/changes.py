@@ -9,12 +9,14 @@ readers look there, too. While those bytes are what they were, so is every row.
 
 import mmap
 import os
+import threading
 from pathlib import Path
 from typing import Final
 
 _HEAD: Final = 48  # the first of the two copies of the WAL-index header
 
 _open: dict[tuple[int, int], "Changes"] = {}
+_opening: Final = threading.Lock()  # several threads may open one database at once
 
 
 class Changes:
@@ -37,10 +39,11 @@ class Changes:
         path = Path(f"{database}-shm")
         info = path.stat()
         key = (info.st_dev, info.st_ino)
-        found = _open.get(key)
-        if found is None:
-            found = _open[key] = cls(os.open(path, os.O_RDONLY), key)
-        found._users += 1
+        with _opening:
+            found = _open.get(key)
+            if found is None:
+                found = _open[key] = cls(os.open(path, os.O_RDONLY), key)
+            found._users += 1
         return found
 
     def seen(self) -> bytes:
@@ -48,8 +51,9 @@ class Changes:
         return self._map[:_HEAD]
 
     def release(self) -> None:
-        self._users -= 1
-        if not self._users:
-            del _open[self._key]
-            self._map.close()
-            os.close(self._descriptor)
+        with _opening:
+            self._users -= 1
+            if not self._users:
+                del _open[self._key]
+                self._map.close()
+                os.close(self._descriptor)

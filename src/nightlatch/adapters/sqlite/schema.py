@@ -4,9 +4,11 @@ import sqlite3
 from importlib.resources import files
 from typing import Final
 
-from nightlatch.adapters.sqlite import rows
-from nightlatch.adapters.sqlite.lists import count_number
-from nightlatch.adapters.sqlite.writer import StoreRefused
+from nightlatch.adapters.sql import rows
+from nightlatch.adapters.sql.lists import count_number
+from nightlatch.adapters.sql.moving import MARK
+from nightlatch.adapters.sql.step import StoreRefused
+from nightlatch.adapters.sqlite.writer import SLOTS, SqliteStep, finish
 
 _COUNTED: Final = 2
 """The schema since which numbers are counted and have terms."""
@@ -53,12 +55,22 @@ def migrate(connection: sqlite3.Connection) -> None:
                 connection.execute("COMMIT")
 
 
+def mark_of(connection: sqlite3.Connection) -> str | None:
+    """What is to be known about a move from here or to here."""
+    there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone()
+    if there is None:
+        return None
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (MARK,)).fetchone()
+    return None if row is None else str(row[0])
+
+
 def _count(connection: sqlite3.Connection) -> None:
     """Count what earlier versions left, each number once."""
+    step = SqliteStep(connection)
     found = connection.execute(f"SELECT {', '.join(rows.NUMBER_COLUMNS)} FROM numbers").fetchall()  # noqa: S608 - constants
     for row in found:
         number = rows.number_from_row(row)
-        count_number(connection, None, number)
+        finish(count_number(step, None, number, int(number.id) % SLOTS))
         connection.execute(
             "UPDATE numbers SET attacked_at = ?, wait_ends_at = ? WHERE id = ?",
             (*rows.number_to_row(number)[-2:], int(number.id)),

@@ -4,25 +4,71 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
+from nightlatch.adapters.sql.base import NOBODY
+from nightlatch.adapters.sql.step import ConstraintBroken, Step, StoreRefused, Values
 from nightlatch.domain.errors import Overloaded, Unavailable
 from nightlatch.domain.limits import STORE_SECONDS
+from nightlatch.ports import StoreWatch
 
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], T]
+Work = Callable[[Step], Awaitable[T]]
 
+SLOTS: Final = 16
+"""Rows that add up to one count: many writers, few rows to read."""
 _MOST_WAITING: Final = 10_000
 _MOST_IN_ONE_COMMIT: Final = 256
 _BUSY_MS: Final = 1_500  # another process may hold the file; then 503 before STORE_SECONDS
 
 
-class StoreRefused(Exception):
-    """The database may not be used; the message says why and what to do."""
+class SqliteStep:
+    """Runs statements on a connection of SQLite's, without ever waiting."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    async def one(self, sql: str, values: Values = ()) -> Any:
+        return self._execute(sql, values).fetchone()
+
+    async def all(self, sql: str, values: Values = ()) -> Sequence[Any]:
+        return self._execute(sql, values).fetchall()
+
+    async def run(self, sql: str, values: Values = ()) -> int:
+        return self._execute(sql, values).rowcount
+
+    async def many(self, sql: str, values: Sequence[Values]) -> None:
+        for one in values:
+            self._execute(sql, one)
+
+    def _execute(self, sql: str, values: Values) -> sqlite3.Cursor:
+        try:
+            return self._connection.execute(sql, values)
+        except sqlite3.IntegrityError as error:
+            raise ConstraintBroken from error
+
+
+class SqliteReader(SqliteStep):
+    """The same for a connection that only reads, for whoever asks."""
+
+    def _execute(self, sql: str, values: Values) -> sqlite3.Cursor:
+        try:
+            return self._connection.execute(sql, values)
+        except sqlite3.Error as error:
+            raise Unavailable from error
+
+
+def finish(work: Awaitable[T]) -> T:
+    """What *work* comes to, which waits for nothing because SQLite does not."""
+    try:
+        cast(Coroutine[Any, Any, T], work).send(None)
+    except StopIteration as done:
+        return cast(T, done.value)
+    raise RuntimeError("a step of SQLite waited for something")
 
 
 @dataclass(slots=True)
@@ -56,8 +102,10 @@ def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
 class Writer:
     """Runs work on the writing connection, many pieces in one commit."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, watch: StoreWatch = NOBODY) -> None:
+        self._watch = watch
         self._connection = connect(path)
+        self._statements = SqliteStep(self._connection)
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._waiting = 0
         self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
@@ -118,6 +166,7 @@ class Writer:
                 if not job.done.done():
                     self._step(job)
             connection.execute("COMMIT")
+            self._watch.committed(len(batch))
         except sqlite3.Error as error:
             for job in batch:
                 job.error = Unavailable()
@@ -131,9 +180,9 @@ class Writer:
         connection = self._connection
         connection.execute("SAVEPOINT step")
         try:
-            job.value = job.work(connection)
+            job.value = finish(job.work(self._statements))
         except Exception as error:
-            if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError):
+            if isinstance(error, sqlite3.Error):
                 raise
             connection.execute("ROLLBACK TO step")
             job.error = error

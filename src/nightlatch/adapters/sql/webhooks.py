@@ -5,14 +5,14 @@ time, so nothing can be sent before what happened earlier.
 """
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from nightlatch.adapters.sqlite import rows
-from nightlatch.adapters.sqlite.base import Base, changes, select, update
-from nightlatch.adapters.sqlite.rows import micros
+from nightlatch.adapters.sql import rows
+from nightlatch.adapters.sql.base import Base, changes, insert, select, update, upsert
+from nightlatch.adapters.sql.rows import micros
+from nightlatch.adapters.sql.step import Step
 from nightlatch.domain.access import Subscription
 from nightlatch.domain.audit import Event
 from nightlatch.domain.errors import AppUnknown, NotSubscribed, WabaUnknown
@@ -21,6 +21,10 @@ from nightlatch.domain.webhooks import Delivery, DeliveryState, Hook, Receiver
 from nightlatch.ports import DeliveryChange
 
 _DELIVERY: Final = select("deliveries", rows.DELIVERY_COLUMNS)
+_NEW: Final = (
+    "app", "waba", "line", "field", "value", "at", "posted_at", "due_at", "attempts", "alone",
+    "state", "answer", "fault", "portfolio", "receiver",
+)  # fmt: skip
 _FORGET_AT_ONCE: Final = 2_000
 _LAST_KEY: Final = 1 << 62
 
@@ -29,57 +33,68 @@ class Webhooks(Base):
     """The part of the ``Store`` port about webhooks."""
 
     async def subscriptions(self, waba: str) -> Sequence[Subscription]:
-        def read() -> Sequence[Subscription]:
-            found = self._all(
+        async def read() -> Sequence[Subscription]:
+            found = await self._all(
                 "SELECT waba, app, url FROM subscriptions WHERE waba = ? ORDER BY app", (waba,)
             )
             return [Subscription(*row) for row in found]
 
-        return self._remembered(("subscriptions", waba), read) or []
+        return await self._remembered(("subscriptions", waba), read) or []
 
     async def subscribe(self, subscription: Subscription, events: Sequence[Event]) -> None:
-        def work(connection: sqlite3.Connection) -> None:
-            portfolio = _portfolio_of(connection, subscription.waba)
+        async def work(step: Step) -> None:
+            portfolio = await _portfolio_of(step, subscription.waba)
             app = (subscription.app,)
-            if connection.execute("SELECT 1 FROM apps WHERE id = ?", app).fetchone() is None:
+            if (await step.one("SELECT 1 FROM apps WHERE id = ?", app)) is None:
                 raise AppUnknown
-            connection.execute(
-                "INSERT OR REPLACE INTO subscriptions (waba, app, url) VALUES (?, ?, ?)",
+            await step.run(
+                upsert("subscriptions", ("waba", "app", "url"), "waba", "app"),
                 (subscription.waba, subscription.app, subscription.url),
             )
-            _send_to(connection, subscription)
-            self._append_to_portfolio(connection, portfolio, events)
+            await _send_to(step, subscription)
+            await self._append_to_portfolio(step, portfolio, events)
 
-        await self._writer.run(work)
+        await self._step(work)
 
     async def unsubscribe(self, waba: str, app: str, events: Sequence[Event]) -> None:
-        def work(connection: sqlite3.Connection) -> None:
-            gone = connection.execute(
+        async def work(step: Step) -> None:
+            gone = await step.run(
                 "DELETE FROM subscriptions WHERE waba = ? AND app = ?", (waba, app)
             )
-            if not gone.rowcount:
+            if not gone:
                 raise NotSubscribed
-            _send_to(connection, Subscription(waba, app))
-            self._append_to_portfolio(connection, _portfolio_of(connection, waba), events)
+            await _send_to(step, Subscription(waba, app))
+            await self._append_to_portfolio(step, await _portfolio_of(step, waba), events)
 
-        await self._writer.run(work)
+        await self._step(work)
 
-    def _tell(self, connection: sqlite3.Connection, waba: str, hook: Hook) -> None:
+    async def _tell(self, step: Step, waba: str, hook: Hook) -> None:
         """One row for each app that is subscribed; behind what waits on its line."""
-        at = micros(hook.at)
-        connection.execute(
-            "INSERT INTO deliveries (app, waba, line, field, value, at, posted_at, due_at,"
-            " attempts, alone, state, answer, fault, portfolio, receiver)"
-            " SELECT s.app, s.waba, ?1, ?2, ?3, ?4, ?4, coalesce((SELECT d.due_at"
-            " FROM deliveries d WHERE d.app = s.app AND d.line = ?1 AND d.state = 'waiting'"
-            " LIMIT 1), ?4), 0, 0, 'waiting', '', '', a.portfolio, coalesce(s.url, '')"
-            " FROM subscriptions s JOIN apps a ON a.id = s.app"
-            " WHERE s.waba = ?5 AND instr(a.callback_fields, ',' || ?2 || ',') > 0",
-            (hook.line, hook.field.value, json.dumps(hook.value), at, waba),
+        subscribed = await step.all(
+            "SELECT s.app, coalesce(s.url, ''), a.portfolio, a.callback_fields"
+            " FROM subscriptions s JOIN apps a ON a.id = s.app WHERE s.waba = ?",
+            (waba,),
         )
+        at, value = micros(hook.at), json.dumps(hook.value)
+        for app, receiver, portfolio, fields in subscribed:
+            if f",{hook.field.value}," not in fields:
+                continue
+            waits = await step.one(
+                "SELECT due_at FROM deliveries WHERE app = ? AND line = ? AND state = 'waiting'"
+                " LIMIT 1",
+                (app, hook.line),
+            )
+            due_at = at if waits is None else waits[0]
+            await step.run(
+                insert("deliveries", _NEW),
+                (
+                    app, waba, hook.line, hook.field.value, value, at, at, due_at, 0, 0,
+                    DeliveryState.WAITING.value, "", "", portfolio, receiver,
+                ),
+            )  # fmt: skip
 
     async def receivers_due(self, now: datetime) -> Sequence[Receiver]:
-        found = self._all(
+        found = await self._all(
             "SELECT app, url FROM (SELECT id AS app, '' AS url FROM apps UNION"
             " SELECT app, url FROM subscriptions WHERE url IS NOT NULL) r"
             " WHERE EXISTS (SELECT 1 FROM deliveries d WHERE d.app = r.app"
@@ -91,47 +106,47 @@ class Webhooks(Base):
     async def lease_deliveries(
         self, receiver: Receiver, now: datetime, until: datetime, limit: int
     ) -> Sequence[Delivery]:
-        def work(connection: sqlite3.Connection) -> list[Delivery]:
-            found = connection.execute(
+        async def work(step: Step) -> list[Delivery]:
+            found = await step.all(
                 _DELIVERY + "WHERE app = ? AND receiver = ? AND state = 'waiting' AND due_at <= ?"
                 " ORDER BY due_at, key LIMIT ?",  # as the index has them: no sort of a backlog
                 (receiver.app, receiver.url or "", micros(now), limit),
-            ).fetchall()
+            )
             leased = sorted((rows.delivery_from_row(row) for row in found), key=lambda d: d.key)
-            connection.executemany(
+            await step.many(
                 "UPDATE deliveries SET attempts = attempts + 1 WHERE key = ?",
                 [(delivery.key,) for delivery in leased],
             )
-            _move(connection, {(receiver.app, d.line): until for d in leased})
-            return [rows.delivery_from_row(row) for row in _again(connection, leased)]
+            await _move(step, {(receiver.app, d.line): until for d in leased})
+            return [rows.delivery_from_row(row) for row in await _again(step, leased)]
 
-        return await self._writer.run(work)
+        return await self._step(work)
 
     async def settle_deliveries(
         self, keys: Sequence[int], change: DeliveryChange, now: datetime
     ) -> Sequence[Delivery]:
-        def work(connection: sqlite3.Connection) -> list[Delivery]:
+        async def work(step: Step) -> list[Delivery]:
             settled = []
             lines: dict[tuple[str, str], datetime] = {}
             for key in keys:
-                before = connection.execute(_DELIVERY + "WHERE key = ?", (key,)).fetchone()
+                before = await step.one(_DELIVERY + "WHERE key = ?", (key,))
                 if before is None:
                     continue
                 delivery = change(rows.delivery_from_row(before))
                 after = rows.delivery_to_row(delivery)
                 changed = changes(rows.DELIVERY_COLUMNS, before, after)
-                update(connection, "deliveries", changed, "key", key)
+                await update(step, "deliveries", changed, "key", key)
                 settled.append(delivery)
                 line = (delivery.app, delivery.line)
                 waits = delivery.state is DeliveryState.WAITING
                 lines[line] = max(lines.get(line, now), delivery.due_at if waits else now)
-            _move(connection, lines)
+            await _move(step, lines)
             return settled
 
-        return await self._writer.run(work)
+        return await self._step(work)
 
     async def delivery(self, key: int) -> Delivery | None:
-        row = self._one(_DELIVERY + "WHERE key = ?", (min(key, _LAST_KEY),))
+        row = await self._one(_DELIVERY + "WHERE key = ?", (min(key, _LAST_KEY),))
         return None if row is None else rows.delivery_from_row(row)
 
     async def deliveries(
@@ -142,55 +157,52 @@ class Webhooks(Base):
         if app is not None:
             where, values = "portfolio = ? AND app = ?", (portfolio, app)
         last = _LAST_KEY if before is None else max(0, min(before, _LAST_KEY))
-        found = self._all(
+        found = await self._all(
             _DELIVERY + f"WHERE {where} AND key < ? ORDER BY key DESC LIMIT ?",
             (*values, last, limit),
         )
         return [rows.delivery_from_row(row) for row in found]
 
     async def failed_deliveries(self, portfolio: str) -> int:
-        row = self._one(
+        row = await self._one(
             "SELECT count(*) FROM deliveries WHERE state = 'failed' AND portfolio = ?",
             (portfolio,),
         )
         return int(row[0])
 
-    def _forget_deliveries(self, connection: sqlite3.Connection, now: datetime) -> bool:
+    async def _forget_deliveries(self, step: Step, now: datetime) -> bool:
         """Erase some that ended long ago; whether there may be more."""
-        gone = connection.execute(
+        gone = await step.run(
             "DELETE FROM deliveries WHERE key IN"
             " (SELECT key FROM deliveries WHERE ended_at <= ? LIMIT ?)",
             (micros(now - HOOK_KEPT), _FORGET_AT_ONCE),
         )
-        return gone.rowcount == _FORGET_AT_ONCE
+        return gone == _FORGET_AT_ONCE
 
 
-def _portfolio_of(connection: sqlite3.Connection, waba: str) -> str:
-    row = connection.execute("SELECT portfolio FROM wabas WHERE id = ?", (waba,)).fetchone()
+async def _portfolio_of(step: Step, waba: str) -> str:
+    row = await step.one("SELECT portfolio FROM wabas WHERE id = ?", (waba,))
     if row is None:
         raise WabaUnknown
     return str(row[0])
 
 
-def _send_to(connection: sqlite3.Connection, subscription: Subscription) -> None:
+async def _send_to(step: Step, subscription: Subscription) -> None:
     """What waits goes where the subscription says now."""
-    connection.execute(
+    await step.run(
         "UPDATE deliveries SET receiver = ? WHERE app = ? AND waba = ? AND state = 'waiting'",
         (subscription.url or "", subscription.app, subscription.waba),
     )
 
 
-def _again(connection: sqlite3.Connection, leased: Sequence[Delivery]) -> list[rows.Row]:
+async def _again(step: Step, leased: Sequence[Delivery]) -> list[rows.Row]:
     """The rows of what was leased, as they are now."""
-    return [
-        connection.execute(_DELIVERY + "WHERE key = ?", (delivery.key,)).fetchone()
-        for delivery in leased
-    ]
+    return [await step.one(_DELIVERY + "WHERE key = ?", (delivery.key,)) for delivery in leased]
 
 
-def _move(connection: sqlite3.Connection, lines: dict[tuple[str, str], datetime]) -> None:
+async def _move(step: Step, lines: dict[tuple[str, str], datetime]) -> None:
     """Let all that waits on each line be due at its time."""
-    connection.executemany(
+    await step.many(
         "UPDATE deliveries SET due_at = ? WHERE app = ? AND line = ? AND state = 'waiting'",
         [(micros(due), app, line) for (app, line), due in lines.items()],
     )

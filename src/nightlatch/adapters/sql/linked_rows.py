@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from nightlatch.adapters.sqlite.rows import (
+from nightlatch.adapters.sql.rows import (
     Row,
     maybe_micros,
     maybe_moment,

@@ -38,6 +38,7 @@ NUMBER_COLUMNS: Final = (
     "link_pin_version", "link_by", "link_by_version", "link_expires_at", "links_sent",
     "deregistrations", "attacked_at", "wait_ends_at",
 )  # fmt: skip
+AUDIT_COLUMNS: Final = ("subject", "seq", "at", "kind", "by", "details", "place", "hash")
 USER_COLUMNS: Final = (
     "client", "username", "role", "verifier", "must_change", "wrong_logins", "last_wrong_at",
 )  # fmt: skip
@@ -52,7 +53,7 @@ APP_COLUMNS: Final = (
 )  # fmt: skip
 SYSTEM_USER_COLUMNS: Final = ("id", "portfolio", "name", "role", "created_at", "wabas")
 ACCESS_TOKEN_COLUMNS: Final = (
-    "hash", "system_user", "app", "scopes", "issued_at", "expires_at",
+    "hash", '"system_user"', "app", "scopes", "issued_at", "expires_at",
 )  # fmt: skip
 DELIVERY_COLUMNS: Final = (
     "key", "app", "waba", "line", "field", "value", "at", "posted_at", "due_at", "attempts",
@@ -229,6 +230,7 @@ def user_from_row(row: Row) -> User:
 
 
 def link_to_row(link: Link) -> Row:
+    """In the order of AUDIT_COLUMNS."""
     event = link.event
     details = facts_to_text(event.details)
     return (

@@ -1,13 +1,13 @@
 """Apps, system users and access tokens."""
 
-import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from nightlatch.adapters.sqlite import rows
-from nightlatch.adapters.sqlite.base import Base, changes, insert, refuse_full, select, update
-from nightlatch.adapters.sqlite.rows import micros
+from nightlatch.adapters.sql import rows
+from nightlatch.adapters.sql.base import Base, changes, insert, refuse_full, select, update
+from nightlatch.adapters.sql.rows import micros
+from nightlatch.adapters.sql.step import Step
 from nightlatch.domain.access import AccessToken, GraphApp, SystemUser
 from nightlatch.domain.audit import Event
 from nightlatch.domain.errors import (
@@ -38,6 +38,7 @@ _WHO: Final = (
     + " FROM access_tokens t JOIN system_users u ON u.id = t.system_user"
     " JOIN apps a ON a.id = t.app WHERE t.hash = ?"
 )
+_REFERENCE: Final = 12
 _TO_USER: Final = len(rows.ACCESS_TOKEN_COLUMNS)
 _TO_APP: Final = _TO_USER + len(rows.SYSTEM_USER_COLUMNS)
 
@@ -48,95 +49,91 @@ class Access(Base):
     """The part of the ``Store`` port about who may use the Graph face."""
 
     async def app(self, id: str) -> GraphApp | None:
-        def read() -> GraphApp | None:
-            row = self._one(_APP + "WHERE id = ?", (id,))
+        async def read() -> GraphApp | None:
+            row = await self._one(_APP + "WHERE id = ?", (id,))
             return None if row is None else rows.app_from_row(row)
 
-        return self._remembered(("app", id), read)
+        return await self._remembered(("app", id), read)
 
     async def apps(self, portfolio: str) -> Sequence[GraphApp]:
-        found = self._all(_APP + "WHERE portfolio = ? ORDER BY created_at, id", (portfolio,))
+        found = await self._all(_APP + "WHERE portfolio = ? ORDER BY created_at, id", (portfolio,))
         return [rows.app_from_row(row) for row in found]
 
     async def add_app(self, app: GraphApp, events: Sequence[Event]) -> None:
-        def work(connection: sqlite3.Connection) -> None:
-            refuse_full(connection, "apps", app.portfolio, APPS_PER_PORTFOLIO, TooManyApps())
-            connection.execute(insert("apps", rows.APP_COLUMNS), rows.app_to_row(app))
-            self._append_to_portfolio(connection, app.portfolio, events)
+        async def work(step: Step) -> None:
+            await refuse_full(step, "apps", app.portfolio, APPS_PER_PORTFOLIO, TooManyApps())
+            await step.run(insert("apps", rows.APP_COLUMNS), rows.app_to_row(app))
+            await self._append_to_portfolio(step, app.portfolio, events)
 
-        await self._writer.run(work)
+        await self._step(work)
 
     async def update_app(self, id: str, change: AppChange) -> GraphApp:
-        def work(connection: sqlite3.Connection) -> GraphApp:
-            before = connection.execute(_APP + "WHERE id = ?", (id,)).fetchone()
+        async def work(step: Step) -> GraphApp:
+            before = await step.one(_APP + "WHERE id = ?", (id,))
             if before is None:
                 raise AppUnknown
             decision = change(rows.app_from_row(before))
             after = rows.app_to_row(decision.app)
-            update(connection, "apps", changes(rows.APP_COLUMNS, before, after), "id", id)
-            self._append_to_portfolio(connection, decision.app.portfolio, decision.events)
+            await update(step, "apps", changes(rows.APP_COLUMNS, before, after), "id", id)
+            await self._append_to_portfolio(step, decision.app.portfolio, decision.events)
             return decision.app
 
-        return await self._writer.run(work)
+        return await self._step(work)
 
     async def remove_app(self, id: str, events: Sequence[Event]) -> None:
-        def work(connection: sqlite3.Connection) -> None:
-            row = connection.execute(
-                "DELETE FROM apps WHERE id = ? RETURNING portfolio", (id,)
-            ).fetchone()
+        async def work(step: Step) -> None:
+            row = await step.one("DELETE FROM apps WHERE id = ? RETURNING portfolio", (id,))
             if row is None:
                 raise AppUnknown
-            self._append_to_portfolio(connection, row[0], events)
+            await self._append_to_portfolio(step, row[0], events)
 
-        await self._writer.run(work)
+        await self._step(work)
 
     async def system_user(self, id: str) -> SystemUser | None:
-        row = self._one(_USER + "WHERE id = ?", (id,))
+        row = await self._one(_USER + "WHERE id = ?", (id,))
         return None if row is None else rows.system_user_from_row(row)
 
     async def system_users(self, portfolio: str) -> Sequence[SystemUser]:
-        found = self._all(_USER + "WHERE portfolio = ? ORDER BY created_at, id", (portfolio,))
+        found = await self._all(_USER + "WHERE portfolio = ? ORDER BY created_at, id", (portfolio,))
         return [rows.system_user_from_row(row) for row in found]
 
     async def add_system_user(self, user: SystemUser, events: Sequence[Event]) -> None:
-        def work(connection: sqlite3.Connection) -> None:
+        async def work(step: Step) -> None:
             most = SYSTEM_USERS_PER_PORTFOLIO
-            refuse_full(connection, "system_users", user.portfolio, most, TooManySystemUsers())
-            connection.execute(
+            await refuse_full(step, "system_users", user.portfolio, most, TooManySystemUsers())
+            await step.run(
                 insert("system_users", rows.SYSTEM_USER_COLUMNS), rows.system_user_to_row(user)
             )
-            self._append_to_portfolio(connection, user.portfolio, events)
+            await self._append_to_portfolio(step, user.portfolio, events)
 
-        await self._writer.run(work)
+        await self._step(work)
 
     async def update_system_user(self, id: str, change: SystemUserChange) -> SystemUser:
-        def work(connection: sqlite3.Connection) -> SystemUser:
-            before = connection.execute(_USER + "WHERE id = ?", (id,)).fetchone()
+        async def work(step: Step) -> SystemUser:
+            before = await step.one(_USER + "WHERE id = ?", (id,))
             if before is None:
                 raise SystemUserUnknown
             decision = change(rows.system_user_from_row(before))
             after = rows.system_user_to_row(decision.user)
             changed = changes(rows.SYSTEM_USER_COLUMNS, before, after)
-            update(connection, "system_users", changed, "id", id)
-            self._append_to_portfolio(connection, decision.user.portfolio, decision.events)
+            await update(step, "system_users", changed, "id", id)
+            await self._append_to_portfolio(step, decision.user.portfolio, decision.events)
             return decision.user
 
-        return await self._writer.run(work)
+        return await self._step(work)
 
     async def remove_system_user(self, id: str, events: Sequence[Event]) -> None:
-        def work(connection: sqlite3.Connection) -> None:
-            row = connection.execute(
-                "DELETE FROM system_users WHERE id = ? RETURNING portfolio", (id,)
-            ).fetchone()
+        async def work(step: Step) -> None:
+            row = await step.one("DELETE FROM system_users WHERE id = ? RETURNING portfolio", (id,))
             if row is None:
                 raise SystemUserUnknown
-            self._append_to_portfolio(connection, row[0], events)
+            await self._append_to_portfolio(step, row[0], events)
 
-        await self._writer.run(work)
+        await self._step(work)
 
     async def access_token(self, token_hash: bytes) -> Who | None:
-        def read() -> Who | None:
-            row = self._one(_WHO, (token_hash,))
+        async def read() -> Who | None:
+            row = await self._one(_WHO, (token_hash,))
             if row is None:
                 return None
             return (
@@ -145,52 +142,47 @@ class Access(Base):
                 rows.app_from_row(row[_TO_APP:]),
             )
 
-        return self._remembered(("access token", token_hash), read)
+        return await self._remembered(("access token", token_hash), read)
 
     async def access_tokens(self, user: str) -> Sequence[AccessToken]:
-        found = self._all(_TOKEN + "WHERE system_user = ? ORDER BY issued_at DESC, hash", (user,))
+        found = await self._all(
+            _TOKEN + 'WHERE "system_user" = ? ORDER BY issued_at DESC, hash', (user,)
+        )
         return [rows.access_token_from_row(row) for row in found]
 
     async def add_access_token(
         self, token: AccessToken, events: Sequence[Event], now: datetime
     ) -> None:
-        def work(connection: sqlite3.Connection) -> None:
-            row = connection.execute(
-                "SELECT portfolio FROM system_users WHERE id = ?", (token.user,)
-            ).fetchone()
+        async def work(step: Step) -> None:
+            row = await step.one("SELECT portfolio FROM system_users WHERE id = ?", (token.user,))
             if row is None:
                 raise SystemUserUnknown
-            if (
-                connection.execute("SELECT 1 FROM apps WHERE id = ?", (token.app,)).fetchone()
-                is None
-            ):
+            if (await step.one("SELECT 1 FROM apps WHERE id = ?", (token.app,))) is None:
                 raise AppUnknown
-            (live,) = connection.execute(
+            (live,) = await step.one(
                 "SELECT count(*) FROM access_tokens"
-                " WHERE system_user = ? AND (expires_at IS NULL OR expires_at > ?)",
+                ' WHERE "system_user" = ? AND (expires_at IS NULL OR expires_at > ?)',
                 (token.user, micros(now)),
-            ).fetchone()
+            )
             if live >= ACCESS_TOKENS_PER_USER:
                 raise TooManyAccessTokens
-            connection.execute(
+            await step.run(
                 insert("access_tokens", rows.ACCESS_TOKEN_COLUMNS), rows.access_token_to_row(token)
             )
-            self._append_to_portfolio(connection, row[0], events)
+            await self._append_to_portfolio(step, row[0], events)
 
-        await self._writer.run(work)
+        await self._step(work)
 
     async def revoke_access_token(self, user: str, reference: str, events: Sequence[Event]) -> None:
-        def work(connection: sqlite3.Connection) -> None:
-            gone = connection.execute(
-                "DELETE FROM access_tokens"
-                " WHERE system_user = ? AND substr(lower(hex(hash)), 1, 12) = ?",
-                (user, reference),
-            )
-            if not gone.rowcount:
+        async def work(step: Step) -> None:
+            held = await step.all('SELECT hash FROM access_tokens WHERE "system_user" = ?', (user,))
+            meant = [(hash,) for (hash,) in held if hash.hex()[:_REFERENCE] == reference]
+            if not meant:
                 raise AccessTokenUnknown
-            (portfolio,) = connection.execute(
+            await step.many("DELETE FROM access_tokens WHERE hash = ?", meant)
+            (portfolio,) = await step.one(
                 "SELECT portfolio FROM system_users WHERE id = ?", (user,)
-            ).fetchone()
-            self._append_to_portfolio(connection, portfolio, events)
+            )
+            await self._append_to_portfolio(step, portfolio, events)
 
-        await self._writer.run(work)
+        await self._step(work)
