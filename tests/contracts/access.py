@@ -1,7 +1,6 @@
 """What the ``Store`` port promises of apps, system users, access tokens, profiles, and of numbers
 as the Graph face has them."""
 
-import asyncio
 import hashlib
 import random
 from dataclasses import replace
@@ -148,7 +147,7 @@ async def check_apps_system_users_and_tokens_are_read_back_whole(make_store):
     for one in (token, never):
         await store.add_access_token(one, (ADDED,), NOON)
 
-    again = make_store()
+    again = await make_store()
     assert (await again.app(app.id), await again.app(bare.id)) == (app, bare)
     assert list(await again.apps(PORTFOLIO.id)) == [bare, app]
     assert list(await again.system_users(PORTFOLIO.id)) == [a_system_user(1), clerk]
@@ -162,7 +161,7 @@ async def check_apps_system_users_and_tokens_are_read_back_whole(make_store):
 
 @promise
 async def check_hundreds_of_changes_of_one_app_or_system_user_at_once_are_all_kept(make_store):
-    store, other = await with_apps(make_store), make_store()
+    store, other = await with_apps(make_store), await make_store()
 
     def longer(app):
         return AppDecision(replace(app, name=app.name + "x"), (ADDED,))
@@ -170,12 +169,13 @@ async def check_hundreds_of_changes_of_one_app_or_system_user_at_once_are_all_ke
     def longer_user(user):
         return SystemUserDecision(replace(user, name=user.name + "x"), (ADDED,))
 
-    await asyncio.gather(
-        *((store, other)[n % 2].update_app(an_app().id, longer) for n in range(100)),
-        *(
-            (store, other)[n % 2].update_system_user(a_system_user().id, longer_user)
-            for n in range(100)
-        ),
+    await make_store.at_once(
+        change
+        for n in range(100)
+        for change in (
+            (store, other)[n % 2].update_app(an_app().id, longer),
+            (store, other)[n % 2].update_system_user(a_system_user().id, longer_user),
+        )
     )
 
     assert await store.app(an_app().id) == an_app(name="App 1" + "x" * 100)
@@ -236,7 +236,7 @@ async def check_what_a_change_of_an_app_raises_comes_back_and_nothing_is_kept(ma
 async def check_a_portfolio_never_has_more_apps_or_system_users_than_it_may_even_in_a_race(
     make_store,
 ):
-    store, other = await with_apps(make_store), make_store()
+    store, other = await with_apps(make_store), await make_store()
     both = (store, other)
     for n in range(2, APPS_PER_PORTFOLIO - 2):
         await store.add_app(an_app(100 + n), ())
@@ -259,7 +259,7 @@ async def check_a_portfolio_never_has_more_apps_or_system_users_than_it_may_even
 
 @promise
 async def check_a_system_user_never_has_more_live_tokens_than_it_may_even_in_a_race(make_store):
-    store, other = await with_apps(make_store), make_store()
+    store, other = await with_apps(make_store), await make_store()
     for n in range(2, ACCESS_TOKENS_PER_USER - 2):
         await store.add_access_token(a_token(100 + n, expires_at=NOON + DAY), (), NOON)
 
@@ -281,7 +281,7 @@ async def check_a_system_user_never_has_more_live_tokens_than_it_may_even_in_a_r
 
 @promise
 async def check_a_revoked_token_is_known_no_more_anywhere(make_store):
-    store, other = await with_apps(make_store), make_store()
+    store, other = await with_apps(make_store), await make_store()
     kept, gone = a_token(2), a_token()
     await store.add_access_token(kept, (), NOON)
     before = [await knows(one, kept, gone) for one in (store, other)]
@@ -291,7 +291,7 @@ async def check_a_revoked_token_is_known_no_more_anywhere(make_store):
     assert before == [[True, True]] * 2
     assert await knows(store, kept, gone) == [True, False]
     assert await knows(other, kept, gone) == [True, False]
-    assert await knows(make_store(), kept, gone) == [True, False]
+    assert await knows(await make_store(), kept, gone) == [True, False]
 
 
 @promise
@@ -317,7 +317,7 @@ async def check_a_token_is_revoked_as_its_own_users_only(make_store):
 
 @promise
 async def check_what_is_removed_takes_its_tokens_along_and_nobody_elses(make_store):
-    store, other = await with_apps(make_store), make_store()
+    store, other = await with_apps(make_store), await make_store()
     second, third = a_token(2, app=an_app(2).id), a_token(3, user=a_system_user(3).id)
     await store.add_app(an_app(2), ())
     await store.add_system_user(a_system_user(3), ())
@@ -343,7 +343,7 @@ async def check_what_is_removed_takes_its_tokens_along_and_nobody_elses(make_sto
 
 @promise
 async def check_a_token_speaks_for_its_user_and_app_as_they_are_now(make_store):
-    store, other = await with_apps(make_store), make_store()
+    store, other = await with_apps(make_store), await make_store()
     assert await other.access_token(a_token().hash) == (a_token(), a_system_user(), an_app())
     clerk = a_system_user(role=SystemRole.EMPLOYEE)
     stricter = an_app(needs_proof=True)
@@ -438,7 +438,7 @@ async def check_the_secrets_of_apps_are_known_and_sealed_anew(make_store):
 async def check_reads_of_apps_never_wait_for_writers(make_store):
     store = await with_apps(make_store)
 
-    with make_store.writers_locked_out():
+    async with make_store.writers_locked_out():
         read = await outcomes(
             [
                 store.app(an_app().id),
@@ -474,21 +474,21 @@ async def check_a_profile_is_empty_until_it_is_changed_and_then_read_back_whole(
 
     assert before == Profile()
     assert returned == whole
-    assert await make_store().profile(NUMBER_ID) == whole
-    assert await make_store().profile(a_number(2).id) == Profile()
+    assert await (await make_store()).profile(NUMBER_ID) == whole
+    assert await (await make_store()).profile(a_number(2).id) == Profile()
     assert [link.event for link in await trail(store)] == [event]
 
 
 @promise
 async def check_hundreds_of_changes_of_one_profile_at_once_are_all_kept(make_store):
-    store, other = await make_store.with_owner_and_thief(), make_store()
+    store, other = await make_store.with_owner_and_thief(), await make_store()
     event = Event(Kind.PROFILE_CHANGED, "x", NOON)
 
     def longer(profile):
         return replace(profile, about=profile.about + "x")
 
-    await asyncio.gather(
-        *((store, other)[n % 2].update_profile(NUMBER_ID, longer, (event,)) for n in range(100))
+    await make_store.at_once(
+        (store, other)[n % 2].update_profile(NUMBER_ID, longer, (event,)) for n in range(100)
     )
 
     assert (await store.profile(NUMBER_ID)).about == "x" * 100
@@ -501,13 +501,13 @@ async def check_hundreds_of_changes_of_one_profile_at_once_are_all_kept(make_sto
 
 @promise
 async def check_a_number_of_the_cloud_api_is_held_by_it_and_lost_to_its_client_at_once(make_store):
-    store, other = await make_store.with_owner_and_thief(), make_store()
+    store, other = await make_store.with_owner_and_thief(), await make_store()
     await store.take_over(NUMBER_ID, OWNER.client, register(OWNER.client), release)
     before = await other.holds(OWNER.client)
 
     await store.update(NUMBER_ID, register(CLOUD_API))
 
-    found = await make_store().number(NUMBER_ID)
+    found = await (await make_store()).number(NUMBER_ID)
     connected = await other.list_numbers(WABA, Show.CONNECTED, "", NOON, None, 9)
     assert before is True
     assert await other.holds(OWNER.client) is False, "the client still holds what it lost"
@@ -578,5 +578,5 @@ async def check_a_change_of_a_number_and_its_place_is_one_step(make_store):
 
     await store.update(NUMBER_ID, lambda n: Decision(replace(n, registered_at=NOON + DAY)))
 
-    page = await make_store().onboarded(WABA, None, 9, newest_first=True)
+    page = await (await make_store()).onboarded(WABA, None, 9, newest_first=True)
     assert [number.id for number in page] == [NUMBER_ID, a_number(2).id]

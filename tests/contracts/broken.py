@@ -12,7 +12,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from nightlatch.adapters.sqlite import SqliteStore, base, rows
+from nightlatch.adapters.sql import base, rows
+from nightlatch.adapters.sql.step import Step, Values
+from nightlatch.adapters.sqlite import SqliteStore
 from nightlatch.domain.audit import Event
 from nightlatch.domain.clients import Client, Session, User, UserDecision
 from nightlatch.domain.errors import (
@@ -27,20 +29,20 @@ from nightlatch.domain.numbers import Decision, Number
 from nightlatch.ports import Change, HandsetMessage, OutboxMessage, SealedValue, UserChange
 from tests.contracts import checks
 from tests.contracts.checks import Check
-from tests.contracts.makers import MakeSqlite
+from tests.contracts.makers import Make, MakeSqlite
 
-CONTROLS: Final[list[tuple[type[MakeSqlite], Check]]] = []
+CONTROLS: Final[list[tuple[type[Make[Any]], Check]]] = []
 
 
 def noticed_by(*noticing: Check) -> Any:
     """The store breaks a promise, and each of these checks must fail on it."""
 
     def listed(broken: type[SqliteStore]) -> type[SqliteStore]:
-        class Make(MakeSqlite):
+        class MakeBroken(MakeSqlite):
             name: ClassVar[str] = broken.__name__
             store_class: ClassVar[type[SqliteStore]] = broken
 
-        CONTROLS.extend((Make, check) for check in noticing)
+        CONTROLS.extend((MakeBroken, check) for check in noticing)
         return broken
 
     return listed
@@ -113,8 +115,8 @@ class WritesUserEventsAfterwards(SqliteStore):
 class ForgetsRefusedDecisions(SqliteStore):
     """Raises the refusal inside the step, which takes the step back."""
 
-    def _decide(self, connection: sqlite3.Connection, id: int, change: Change) -> Decision:
-        decision = super()._decide(connection, id, change)
+    async def _decide(self, step: Step, id: int, change: Change) -> Decision:
+        decision = await super()._decide(step, id, change)
         if decision.refusal is not None:
             raise decision.refusal
         return decision
@@ -136,8 +138,8 @@ class ForgetsRefusedDecisions(SqliteStore):
 class SwallowsRefusals(SqliteStore):
     """Keeps the decision and forgets to say no."""
 
-    def _decide(self, connection: sqlite3.Connection, id: int, change: Change) -> Decision:
-        return replace(super()._decide(connection, id, change), refusal=None)
+    async def _decide(self, step: Step, id: int, change: Change) -> Decision:
+        return replace(await super()._decide(step, id, change), refusal=None)
 
 
 @noticed_by(
@@ -274,7 +276,7 @@ class CountsUsersBefore(SqliteStore):
 
     async def add_user(self, user: User, events: Sequence[Event]) -> None:  # noqa: ARG002 - the port's
         sql = "SELECT count(*) FROM users WHERE client = ?"
-        if self._one(sql, (user.client,))[0] >= USERS_PER_CLIENT:
+        if (await self._one(sql, (user.client,)))[0] >= USERS_PER_CLIENT:
             raise TooManyUsers
         await asyncio.sleep(0)
         row = rows.user_to_row(user)
@@ -295,7 +297,7 @@ class AddsClientsAlone(SqliteStore):
 )
 class AsksOnlyForTheToken(SqliteStore):
     async def session(self, client: str, token_hash: bytes, now: datetime) -> Session | None:  # noqa: ARG002 - the port's
-        row = self._one("SELECT client FROM tokens WHERE hash = ?", (token_hash,))
+        row = await self._one("SELECT client FROM tokens WHERE hash = ?", (token_hash,))
         before = rows.moment(0)
         return None if row is None else await super().session(row[0], token_hash, before)
 
@@ -355,15 +357,15 @@ class LetsTokensPileUp(SqliteStore):
 
 @noticed_by(checks.check_reads_never_wait_for_writers)
 class ReadsBehindWriters(SqliteStore):
-    def _one(self, sql: str, values: tuple[Any, ...] = ()) -> Any:
+    async def _one(self, sql: str, values: Values = ()) -> Any:
         try:
-            self._reader.execute("PRAGMA query_only = OFF")
-            self._reader.execute("PRAGMA busy_timeout = 20")
-            self._reader.execute("BEGIN IMMEDIATE")
-            self._reader.execute("ROLLBACK")
+            self._reading.execute("PRAGMA query_only = OFF")
+            self._reading.execute("PRAGMA busy_timeout = 20")
+            self._reading.execute("BEGIN IMMEDIATE")
+            self._reading.execute("ROLLBACK")
         except sqlite3.Error as error:
             raise Unavailable from error
-        return super()._one(sql, values)
+        return await super()._one(sql, values)
 
 
 @noticed_by(checks.check_reads_see_every_step_that_returned_before)
@@ -377,14 +379,14 @@ class ReadsFromMemory(SqliteStore):
 
 @noticed_by(checks.check_times_keep_their_microseconds)
 class RoundsTimes(SqliteStore):
-    def _decide(self, connection: sqlite3.Connection, id: int, change: Change) -> Decision:
+    async def _decide(self, step: Step, id: int, change: Change) -> Decision:
         def rounded(number: Number) -> Decision:
             decision = change(number)
             at = decision.number.registered_at
             kept = replace(decision.number, registered_at=at and at.replace(microsecond=999_000))
             return replace(decision, number=kept)
 
-        return super()._decide(connection, id, rounded)
+        return await super()._decide(step, id, rounded)
 
 
 @noticed_by(checks.check_a_value_that_changed_meanwhile_is_never_replaced)
@@ -448,9 +450,8 @@ class TakesEverythingOn(SqliteStore):
 class ChainsFromTheBeginning(SqliteStore):
     """Every step begins its chain anew, so that nothing ties it to the one before."""
 
-    def _append(self, connection: sqlite3.Connection, *rest: Any) -> None:
-        super()._append(connection, *rest)
-        subject = rest[0]
-        connection.execute(
+    async def _append(self, step: Step, subject: str, *rest: Any) -> None:
+        await super()._append(step, subject, *rest)
+        await step.run(
             "UPDATE audit SET hash = zeroblob(32) WHERE subject = ? AND seq = 1", (subject,)
         )

@@ -4,9 +4,10 @@ import asyncio
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
+from nightlatch.adapters.sql.step import Step
 from nightlatch.adapters.sqlite import SqliteStore
 from nightlatch.domain.access import (
     AccessToken,
@@ -31,6 +32,7 @@ from nightlatch.domain.profiles import Profile
 from nightlatch.domain.webhooks import Delivery, DeliveryState, Hook, Receiver
 from nightlatch.ports import (
     AppChange,
+    Backlog,
     Change,
     DeliveryChange,
     ProfileChange,
@@ -153,7 +155,7 @@ class RemembersTokens(SqliteStore):
 @noticed_by(access.check_a_token_is_revoked_as_its_own_users_only)
 class RevokesAnybodysTokens(SqliteStore):
     async def revoke_access_token(self, user: str, reference: str, events: Sequence[Event]) -> None:
-        row = self._one(
+        row = await self._one(
             "SELECT system_user FROM access_tokens WHERE lower(hex(hash)) LIKE ? || '%'",
             (reference,),
         )
@@ -259,6 +261,12 @@ class OrdersByAge(SqliteStore):
 # Webhooks
 
 
+@noticed_by(webhooks.check_what_waits_is_counted_with_how_long_it_is_due)
+class CountsWhatHasExpired(SqliteStore):
+    async def backlog(self, now: datetime) -> Backlog:
+        return await super().backlog(now - timedelta(hours=1))
+
+
 @noticed_by(webhooks.check_subscriptions_come_by_app_and_once_more_replaces_the_address)
 class KeepsTheFirstAddress(SqliteStore):
     async def subscribe(self, subscription: Subscription, events: Sequence[Event]) -> None:
@@ -279,22 +287,20 @@ class UnsubscribesAgainAndAgain(SqliteStore):
 
 @noticed_by(webhooks.check_every_subscribed_app_that_wants_the_field_is_told_and_no_other_one)
 class TellsAppsWhatTheyDidNotAskFor(SqliteStore):
-    def _tell(self, connection: sqlite3.Connection, waba: str, hook: Hook) -> None:
-        connection.execute(
-            "UPDATE apps SET callback_fields = ',security,phone_number_name_update,'"
-        )
-        super()._tell(connection, waba, hook)
+    async def _tell(self, step: Step, waba: str, hook: Hook) -> None:
+        await step.run("UPDATE apps SET callback_fields = ',security,phone_number_name_update,'")
+        await super()._tell(step, waba, hook)
 
 
 class _TellsAfterwards(SqliteStore):
-    def _tell(self, connection: sqlite3.Connection, waba: str, hook: Hook) -> None:
+    async def _tell(self, step: Step, waba: str, hook: Hook) -> None:
         if getattr(self, "_telling", False):
-            super()._tell(connection, waba, hook)
+            await super()._tell(step, waba, hook)
 
     async def _tell_later(self, hooks: Sequence[Hook]) -> None:
         self._telling = True
         for hook in hooks:
-            await self._writer.run(partial(self._tell, waba=WABA, hook=hook))
+            await self._step(partial(self._tell, waba=WABA, hook=hook))
         self._telling = False
 
 
@@ -363,7 +369,7 @@ class LeavesLinesWaiting(SqliteStore):
     async def settle_deliveries(
         self, keys: Sequence[int], change: DeliveryChange, now: datetime
     ) -> Sequence[Delivery]:
-        due = self._all("SELECT due_at, key FROM deliveries WHERE state = 'waiting'")
+        due = await self._all("SELECT due_at, key FROM deliveries WHERE state = 'waiting'")
         settled = await super().settle_deliveries(keys, change, now)
         for row in due:
             if row[1] not in keys:
@@ -385,7 +391,7 @@ class SettlesOneByOne(SqliteStore):
 @noticed_by(webhooks.check_each_address_is_a_receiver_of_its_own_also_for_what_waits)
 class LeavesWhatWaitsWhereItWas(SqliteStore):
     async def subscribe(self, subscription: Subscription, events: Sequence[Event]) -> None:
-        before = self._all("SELECT receiver, key FROM deliveries")
+        before = await self._all("SELECT receiver, key FROM deliveries")
         await super().subscribe(subscription, events)
         for row in before:
             await self._execute("UPDATE deliveries SET receiver = ? WHERE key = ?", row)

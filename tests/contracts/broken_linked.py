@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from nightlatch.adapters.sql.rows import micros
+from nightlatch.adapters.sql.step import Step
 from nightlatch.adapters.sqlite import SqliteStore
-from nightlatch.adapters.sqlite.rows import micros
 from nightlatch.domain.audit import Event
 from nightlatch.domain.errors import LinkedNumberUnknown, LinkExists, LinkUnknown, TooManyLinks
 from nightlatch.domain.limits import LINKS_PER_PORTFOLIO
@@ -89,8 +90,8 @@ class FindsTheFirstThatWaits(SqliteStore):
 
 @noticed_by(linked.check_a_number_and_its_pins_are_what_its_rules_made_of_them_after_every_step)
 class ForgetsNoPin(SqliteStore):
-    def _change_linked(
-        self, connection: sqlite3.Connection, id: str, change: LinkedChange
+    async def _change_linked(
+        self, step: Step, id: str, change: LinkedChange
     ) -> LinkedDecision | None:
         def hoarding(number: LinkedNumber) -> LinkedDecision:
             decision = change(number)
@@ -99,7 +100,7 @@ class ForgetsNoPin(SqliteStore):
             vault = replace(vault, maybe=(*more, *vault.maybe))
             return replace(decision, number=replace(decision.number, vault=vault))
 
-        return super()._change_linked(connection, id, hoarding)
+        return await super()._change_linked(step, id, hoarding)
 
 
 @noticed_by(linked.check_nobody_ever_reads_a_number_with_the_pins_of_another_moment)
@@ -176,10 +177,10 @@ class ObservesOneByOne(SqliteStore):
 
 @noticed_by(linked.check_a_refusing_decision_about_a_linked_number_is_kept_first_and_then_raised)
 class ForgetsRefusedLinkedDecisions(SqliteStore):
-    def _change_linked(
-        self, connection: sqlite3.Connection, id: str, change: LinkedChange
+    async def _change_linked(
+        self, step: Step, id: str, change: LinkedChange
     ) -> LinkedDecision | None:
-        decision = super()._change_linked(connection, id, change)
+        decision = await super()._change_linked(step, id, change)
         if decision is not None and decision.refusal is not None:
             raise decision.refusal
         return decision
@@ -376,7 +377,7 @@ class LooksThenHears(SqliteStore):
     """Asks whether it was heard, and keeps it in a step of its own."""
 
     async def hear(self, key: bytes, id: str, change: LinkedChange, now: datetime) -> bool:
-        if self._one("SELECT 1 FROM heard WHERE key = ?", (key,)) is not None:
+        if await self._one("SELECT 1 FROM heard WHERE key = ?", (key,)) is not None:
             return False
         await self.update_linked(id, change)
         await self._execute("INSERT OR IGNORE INTO heard VALUES (?, ?)", (key, micros(now)))
@@ -400,8 +401,8 @@ class ForgetsAllThatWasHeard(SqliteStore):
 
 @noticed_by(linked.check_letters_about_links_and_their_numbers_go_to_the_links_portfolio)
 class PostsToTheFirstPortfolio(SqliteStore):
-    def _post(self, connection: sqlite3.Connection, portfolio: str, mails: Any) -> None:  # noqa: ARG002 - the store's
-        super()._post(connection, PORTFOLIO.id, mails)
+    async def _post(self, step: Step, portfolio: str, mails: Any) -> None:  # noqa: ARG002 - the store's
+        await super()._post(step, PORTFOLIO.id, mails)
 
 
 @noticed_by(linked.check_letters_about_links_and_their_numbers_go_to_the_links_portfolio)

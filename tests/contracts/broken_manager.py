@@ -3,14 +3,15 @@
 import asyncio
 import base64
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from nightlatch.adapters.sqlite import SqliteStore, rows
-from nightlatch.adapters.sqlite.base import insert
+from nightlatch.adapters.sql import rows
+from nightlatch.adapters.sql.base import insert
+from nightlatch.adapters.sql.step import Step
+from nightlatch.adapters.sqlite import SqliteStore
 from nightlatch.domain.audit import Event, Kind, Link
 from nightlatch.domain.errors import (
     LastOwner,
@@ -195,15 +196,15 @@ class CountsMembersBefore(SqliteStore):
             raise TooManyMembers
         await asyncio.sleep(0)
 
-        def work(connection: sqlite3.Connection) -> None:
-            connection.execute(
+        async def work(step: Step) -> None:
+            await step.run(
                 insert("invitations", rows.INVITATION_COLUMNS).replace("INSERT", "REPLACE", 1),
                 rows.invitation_to_row(invitation),
             )
-            self._append_to_portfolio(connection, invitation.portfolio, events)
-            self._post(connection, invitation.portfolio, mails)
+            await self._append_to_portfolio(step, invitation.portfolio, events)
+            await self._post(step, invitation.portfolio, mails)
 
-        await self._writer.run(work)
+        await self._step(work)
 
 
 @noticed_by(
@@ -242,10 +243,8 @@ class HidesWhatWasRaised(SqliteStore):
 class ForgetsRefusalsOfMembers(SqliteStore):
     """Raises the refusal inside the step, which takes the step back."""
 
-    def _decide_member(
-        self, connection: sqlite3.Connection, id: str, change: MemberChange
-    ) -> MemberDecision:
-        decision = super()._decide_member(connection, id, change)
+    async def _decide_member(self, step: Step, id: str, change: MemberChange) -> MemberDecision:
+        decision = await super()._decide_member(step, id, change)
         if decision.refusal is not None:
             raise decision.refusal
         return decision
@@ -276,7 +275,7 @@ class TouchesNothing(SqliteStore):
 )
 class ListsHalfSessions(SqliteStore):
     async def member_sessions(self, member: str, now: datetime) -> Sequence[MemberSession]:
-        found = self._all("SELECT hash FROM member_sessions WHERE member = ?", (member,))
+        found = await self._all("SELECT hash FROM member_sessions WHERE member = ?", (member,))
         known = [await self.member_session(row[0], now) for row in found]
         return [one[0] for one in known if one is not None]
 
@@ -369,12 +368,12 @@ class PostsAfterwards(SqliteStore):
 
 @noticed_by(letters.check_a_change_that_raises_posts_nothing_and_one_that_refuses_posts_first)
 class PostsNothingWhenRefusing(SqliteStore):
-    def _decide(self, connection: sqlite3.Connection, id: int, change: Change) -> Decision:
+    async def _decide(self, step: Step, id: int, change: Change) -> Decision:
         def without(number: Number) -> Decision:
             decision = change(number)
             return decision if decision.refusal is None else replace(decision, mails=())
 
-        return super()._decide(connection, id, without)
+        return await super()._decide(step, id, without)
 
 
 @noticed_by(letters.check_a_take_over_posts_the_letters_of_both_numbers)
@@ -389,19 +388,17 @@ class PostsNothingOnRelease(SqliteStore):
     letters.check_who_is_an_owner_in_the_moment_of_the_change_hears_of_it,
 )
 class PostsToThePortfolioOnly(SqliteStore):
-    def _post(self, connection: sqlite3.Connection, portfolio: str, mails: Sequence[Mail]) -> None:
-        super()._post(connection, portfolio, [replace(mail, to=To.PORTFOLIO) for mail in mails])
+    async def _post(self, step: Step, portfolio: str, mails: Sequence[Mail]) -> None:
+        await super()._post(step, portfolio, [replace(mail, to=To.PORTFOLIO) for mail in mails])
 
 
 @noticed_by(letters.check_owners_and_admins_get_one_letter_each_and_viewers_and_neighbours_none)
 class PostsToViewersToo(SqliteStore):
-    def _post(self, connection: sqlite3.Connection, portfolio: str, mails: Sequence[Mail]) -> None:
-        found = connection.execute(
-            "SELECT email FROM members WHERE portfolio = ?", (portfolio,)
-        ).fetchall()
+    async def _post(self, step: Step, portfolio: str, mails: Sequence[Mail]) -> None:
+        found = await step.all("SELECT email FROM members WHERE portfolio = ?", (portfolio,))
         for (email,) in found:
-            super()._post(
-                connection, portfolio,
+            await super()._post(
+                step, portfolio,
                 [replace(mail, to=To.PERSON, address=email) for mail in mails],
             )  # fmt: skip
 
@@ -600,9 +597,9 @@ class NeverCountsDown(SqliteStore):
     """A number whose lock was turned off stays in the count of protected ones."""
 
     async def update(self, id: str, change: Change) -> Number:
-        (before,) = self._one("SELECT total(protected) FROM tallies")
+        (before,) = await self._one("SELECT total(protected) FROM tallies")
         kept = await super().update(id, change)
-        (after,) = self._one("SELECT total(protected) FROM tallies")
+        (after,) = await self._one("SELECT total(protected) FROM tallies")
         if after < before:
             await self._execute(
                 "UPDATE tallies SET protected = protected + 1 WHERE (waba, slot) ="
@@ -616,7 +613,7 @@ class CountsOutsideTheStep(SqliteStore):
     """Reads the count, and writes it back a moment later."""
 
     async def update(self, id: str, change: Change) -> Number:
-        before = self._all("SELECT protected, waba, slot FROM tallies", ())
+        before = await self._all("SELECT protected, waba, slot FROM tallies", ())
         kept = await super().update(id, change)
         for row in before[:3]:
             await self._execute("UPDATE tallies SET protected = ? WHERE waba = ? AND slot = ?", row)
@@ -645,10 +642,8 @@ class ReadsTimelinesFromTheBeginning(SqliteStore):
 
 @noticed_by(lists.check_the_place_of_an_event_is_kept_and_chained)
 class ForgetsPlaces(SqliteStore):
-    def _append_to_number(
-        self, connection: sqlite3.Connection, id: str, events: Sequence[Event]
-    ) -> None:
-        super()._append_to_number(connection, id, [replace(event, place="") for event in events])
+    async def _append_to_number(self, step: Step, id: str, events: Sequence[Event]) -> None:
+        await super()._append_to_number(step, id, [replace(event, place="") for event in events])
 
 
 @noticed_by(lists.check_a_number_is_found_by_its_newest_link_only)

@@ -30,10 +30,10 @@ from nightlatch.domain.errors import (
 from nightlatch.domain.limits import TOKENS_PER_USER, USERS_PER_CLIENT
 from nightlatch.domain.numbers import CodeMessage, Decision, Number
 from nightlatch.ports import HandsetMessage, SealedValue, Store
-from tests.contracts.makers import AUDIT_KEY, NUMBER_ID, MakeSqlite, a_number, a_user
+from tests.contracts.makers import AUDIT_KEY, NUMBER_ID, Make, a_number, a_user
 from tests.people import E164, NOON, OWNER, THIEF
 
-Check = Callable[[MakeSqlite], Coroutine[Any, Any, None]]
+Check = Callable[[Make[Any]], Coroutine[Any, Any, None]]
 
 CHECKS: list[Check] = []
 SUBJECT = f"number:{NUMBER_ID}"
@@ -142,7 +142,7 @@ UNWRITABLE = Event(Kind.GUESS_PAID, "x", NOON, (("no such detail", object()),)) 
 
 @promise
 async def check_update_returns_what_is_kept_and_another_store_object_reads_it(make_store):
-    store, other = await make_store.with_owner_and_thief(), make_store()
+    store, other = await make_store.with_owner_and_thief(), await make_store()
 
     returned = await store.update(NUMBER_ID, count_one("owner"))
 
@@ -195,7 +195,7 @@ async def check_a_refusing_decision_is_kept_first_and_then_raised(make_store):
     raised = await outcome(store.update(NUMBER_ID, change))
 
     assert raised is refusal, f"{raised!r} came instead of the refusal"
-    assert await ticket(make_store()) == 1, "the decision was not kept"
+    assert await ticket(await make_store()) == 1, "the decision was not kept"
     assert len(await trail(store)) == 1
     assert await store.waiting_for(E164) == 1
 
@@ -213,7 +213,7 @@ async def check_a_refusing_decision_about_a_user_is_kept_first_and_then_raised(m
             lambda u: UserDecision(replace(u, wrong_logins=7), (event,), refusal=refusal),
         )
     )
-    kept = await make_store().user(OWNER.client, ADMIN)
+    kept = await (await make_store()).user(OWNER.client, ADMIN)
 
     assert raised is refusal
     assert kept is not None
@@ -261,7 +261,7 @@ async def check_nothing_is_added_removed_or_set_without_its_event(make_store):
 
 @promise
 async def check_nobody_ever_reads_a_change_before_its_event(make_store):
-    store, reader = await make_store.with_owner_and_thief(), make_store()
+    store, reader = await make_store.with_owner_and_thief(), await make_store()
     writing = asyncio.gather(*(store.update(NUMBER_ID, count_one("owner")) for _ in range(300)))
 
     while not writing.done():
@@ -354,7 +354,7 @@ async def check_a_refused_take_over_keeps_its_decision_and_moves_nothing(make_st
 
 @promise
 async def check_parallel_take_overs_leave_one_holder_and_every_client_one_number(make_store):
-    store, other = await make_store.with_owner_and_thief(), make_store()
+    store, other = await make_store.with_owner_and_thief(), await make_store()
     await store.add_number(a_number(2), ())
     stores, clients = (store, other), (OWNER.client, THIEF.client)
 
@@ -398,7 +398,7 @@ async def check_hundreds_of_changes_of_one_user_at_once_are_all_counted(make_sto
     store = await make_store.with_owner_and_thief()
     change = lambda u: UserDecision(replace(u, wrong_logins=u.wrong_logins + 1))  # noqa: E731 - one line
 
-    await asyncio.gather(*(store.update_user(OWNER.client, ADMIN, change) for _ in range(300)))
+    await make_store.at_once(store.update_user(OWNER.client, ADMIN, change) for _ in range(300))
 
     user = await store.user(OWNER.client, ADMIN)
     assert user is not None
@@ -408,20 +408,25 @@ async def check_hundreds_of_changes_of_one_user_at_once_are_all_counted(make_sto
 @promise
 async def check_threads_with_stores_and_loops_of_their_own_lose_nothing(make_store):
     store = await make_store.with_owner_and_thief()
-    own = [make_store() for _ in range(3)]
     failed: list[BaseException] = []
 
-    async def count(mine):
-        for _ in range(5):
-            await asyncio.gather(*(mine.update(NUMBER_ID, count_one("owner")) for _ in range(20)))
-
-    def run(mine):
+    async def count():
+        mine = await make_store()
         try:
-            asyncio.run(count(mine))
+            for _ in range(5):
+                await asyncio.gather(
+                    *(mine.update(NUMBER_ID, count_one("owner")) for _ in range(20))
+                )
+        finally:
+            await make_store.shut(mine)
+
+    def run():
+        try:
+            asyncio.run(count())
         except BaseException as error:
             failed.append(error)
 
-    threads = [threading.Thread(target=run, args=(mine,)) for mine in own]
+    threads = [threading.Thread(target=run) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -468,7 +473,7 @@ async def check_four_processes_count_together_to_the_exact_sum(make_store):
 
 @promise
 async def check_of_parallel_additions_of_one_number_exactly_one_succeeds(make_store):
-    store, other = await make_store.with_owner_and_thief(), make_store()
+    store, other = await make_store.with_owner_and_thief(), await make_store()
     event = Event(Kind.NUMBER_ADDED, "operator", NOON)
     same = [replace(a_number(2), id=a_number(10 + n).id) for n in range(40)]
 
@@ -484,7 +489,7 @@ async def check_of_parallel_additions_of_one_number_exactly_one_succeeds(make_st
 
 @promise
 async def check_of_parallel_additions_of_one_client_or_user_exactly_one_succeeds(make_store):
-    store, other = await make_store.with_owner_and_thief(), make_store()
+    store, other = await make_store.with_owner_and_thief(), await make_store()
     event = Event(Kind.USER_ADDED, "operator", NOON)
 
     clients = await outcomes(
@@ -505,11 +510,9 @@ async def check_of_parallel_additions_of_one_client_or_user_exactly_one_succeeds
 
 @promise
 async def check_a_client_never_has_more_users_than_it_may_even_in_a_race(make_store):
-    store, other = await make_store.with_owner_and_thief(), make_store()
+    store, other = await make_store.with_owner_and_thief(), await make_store()
     room = USERS_PER_CLIENT - 1  # the admin is there
-    await asyncio.gather(
-        *(store.add_user(a_user(username=f"user-{n}"), ()) for n in range(room - 5))
-    )
+    await make_store.with_users(store, (a_user(username=f"user-{n}") for n in range(room - 5)))
 
     ended = await outcomes(
         [(store, other)[n % 2].add_user(a_user(username=f"late-{n}"), ()) for n in range(20)]
@@ -610,9 +613,9 @@ async def check_all_of_it_is_there_after_closing_and_opening_again(make_store):
     await store.add_user(a_user(username="guest-1"), (Event(Kind.USER_ADDED, "x", NOON),))
     await store.put_on_handset("key", on_handset())
     before = await everything(store)
-    store.close()
+    await make_store.shut(store)
 
-    again = make_store()
+    again = await make_store()
 
     assert await everything(again) == before
     assert await again.handset(E164, NOON) == [on_handset()]
@@ -624,7 +627,7 @@ async def check_all_of_it_is_there_after_closing_and_opening_again(make_store):
 
 @promise
 async def check_reads_see_every_step_that_returned_before(make_store):
-    store, other = await make_store.with_owner_and_thief(), make_store()
+    store, other = await make_store.with_owner_and_thief(), await make_store()
 
     for n in range(1, 40):
         writer, reader = ((store, other), (other, store))[n % 2]
@@ -643,7 +646,7 @@ async def check_reads_never_wait_for_writers(make_store):
     token = Token(b"h" * 32, NOON + HOUR)
     await store.update_user(OWNER.client, ADMIN, lambda u: UserDecision(u, token=token))
 
-    with make_store.writers_locked_out():
+    async with make_store.writers_locked_out():
         read = await outcomes(
             [
                 store.number(NUMBER_ID),
@@ -729,10 +732,10 @@ async def check_times_keep_their_microseconds(make_store):
     )
     await store.put_on_handset("key", on_handset(received_at=odd, expires_at=late))
 
-    again = make_store()
+    again = await make_store()
     number, user = await again.number(NUMBER_ID), await again.user(OWNER.client, ADMIN)
     session = await again.session(OWNER.client, token.hash, NOON)
-    (leased,) = await again.lease(NOON, NOON + MINUTE, 10)
+    (leased,) = await again.lease(odd, odd + MINUTE, 10)
     assert number is not None
     assert user is not None
     assert session is not None
@@ -810,7 +813,7 @@ async def check_a_token_is_unknown_to_every_other_client(make_store):
 
 @promise
 async def check_an_ended_session_is_known_no_more_anywhere(make_store):
-    store, other = await make_store.with_owner_and_thief(), make_store()
+    store, other = await make_store.with_owner_and_thief(), await make_store()
     one, two = _tokens(2)
     await _log_in(store, one)
     await _log_in(store, two)
@@ -851,7 +854,8 @@ async def check_ending_tokens_without_one_to_keep_ends_all(make_store):
 async def check_a_login_beyond_the_cap_ends_the_oldest_token(make_store):
     store = await make_store.with_owner_and_thief()
     tokens = _tokens(TOKENS_PER_USER + 2)
-    await asyncio.gather(*(_log_in(store, token) for token in tokens[:-2]))
+    await make_store.with_tokens(store, a_user(), tokens[:-12])
+    await asyncio.gather(*(_log_in(store, token) for token in tokens[-12:-2]))
     before = await _opens(store, *tokens[:3])
 
     await _log_in(store, tokens[-2])
@@ -880,7 +884,7 @@ async def check_a_removed_user_takes_the_tokens_along(make_store):
 
 @promise
 async def check_parallel_leasers_never_get_the_same_message(make_store):
-    store, other = await make_store.with_owner_and_thief(), make_store()
+    store, other = await make_store.with_owner_and_thief(), await make_store()
     await store.update(NUMBER_ID, send(*(a_message() for _ in range(60))))
 
     leases = await asyncio.gather(
@@ -962,7 +966,7 @@ async def check_the_handset_shows_what_has_not_expired(make_store):
 # Upkeep
 
 
-async def _with_sealed_values(make_store: MakeSqlite) -> Any:
+async def _with_sealed_values(make_store: Make[Any]) -> Any:
     """A store with one sealed value of each kind, of two keys."""
     store = await make_store.with_owner_and_thief()
     await store.update(
@@ -1065,7 +1069,7 @@ async def check_the_latest_time_is_the_latest_event_or_tidying_and_never_goes_ba
 
     for at in (HOUR, 2 * HOUR, MINUTE):
         await store.tidy(NOON + at)
-        seen.append(await make_store().latest_time())
+        seen.append(await (await make_store()).latest_time())
     for at in (3 * HOUR, SECOND):
         event = Event(Kind.GUESS_PAID, "x", NOON + at)
         await store.update(NUMBER_ID, lambda n, event=event: Decision(n, (event,)))
@@ -1081,13 +1085,15 @@ async def check_the_latest_time_is_the_latest_event_or_tidying_and_never_goes_ba
 async def check_a_locked_storage_is_unavailable_and_works_again_by_itself(make_store):
     store = await make_store.with_owner_and_thief()
 
-    with make_store.writers_locked_out():
+    async with make_store.writers_locked_out():
         ended = await asyncio.wait_for(
             outcomes(
                 [
                     store.update(NUMBER_ID, count_one("owner")),
                     store.add_number(a_number(2), ()),
-                    store.update_user(OWNER.client, ADMIN, UserDecision),
+                    store.update_user(
+                        OWNER.client, ADMIN, lambda u: UserDecision(replace(u, wrong_logins=1))
+                    ),
                     store.end_session(b"?" * 32),
                     store.tidy(NOON),
                 ]
@@ -1099,7 +1105,8 @@ async def check_a_locked_storage_is_unavailable_and_works_again_by_itself(make_s
 
     assert [type(end) for end in ended] == [Unavailable] * 5
     assert seen_meanwhile == 0
-    assert await ticket(store) == 1
+    assert await ticket(store) in (1, 2)  # what was unavailable for too long may be late
+    assert len(await trail(store)) == await ticket(store)
     assert len(await store.numbers()) == 1
 
 
@@ -1110,7 +1117,7 @@ async def check_a_store_that_is_given_too_much_refuses_at_once_and_keeps_all_it_
     def count(number):
         return replace(count_one("owner")(number), events=())
 
-    with make_store.writers_locked_out():
+    async with make_store.writers_locked_out():
         waiting: list[asyncio.Future[object]] = []
         refused = False
         while not refused and len(waiting) < 15_000:

@@ -1,16 +1,17 @@
 """The stores under contract."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.contracts.makers import MAKERS, MakeSqlite
+from tests.contracts.makers import Make
 
 
-@pytest.fixture(params=MAKERS, ids=lambda maker: maker.name)
-def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeSqlite]:
+@pytest.fixture
+async def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Make[Any]]:
     """Opens stores of one kind, all on the same storage, which is empty at first."""
     made = request.param(tmp_path)
     yield made
-    made.close()
+    await made.close()

@@ -80,7 +80,7 @@ async def check_a_letter_is_read_back_whole(make_store):
     (notice,) = await post(store, a_mail(at=NOON + MICRO))
     (link,) = await post(store, a_link())
 
-    again = make_store()
+    again = await make_store()
     assert await again.mail(notice.key) == notice
     assert await again.mail(link.key) == link
     assert re.fullmatch("[0-9a-f]{32}", notice.key)
@@ -160,7 +160,7 @@ async def check_a_change_that_raises_posts_nothing_and_one_that_refuses_posts_fi
 
 @promise
 async def check_nobody_ever_reads_a_change_before_its_letter(make_store):
-    store, reader = await make_store.with_people(), make_store()
+    store, reader = await make_store.with_people(), await make_store()
 
     def grow(member):
         return MemberDecision(replace(member, version=member.version + 1), mails=(a_mail(),))
@@ -247,7 +247,7 @@ async def check_who_is_an_owner_in_the_moment_of_the_change_hears_of_it(make_sto
 
 @promise
 async def check_parallel_leasers_never_get_the_same_letter(make_store):
-    store, other = await make_store.with_people(), make_store()
+    store, other = await make_store.with_people(), await make_store()
     await post(store, *(a_mail() for _ in range(60)))
 
     leases = await asyncio.gather(
@@ -299,16 +299,12 @@ async def check_only_what_waits_and_is_due_is_leased_the_longest_due_first(make_
 
 @promise
 async def check_hundreds_of_changes_of_one_letter_at_once_are_all_counted(make_store):
-    store, other = await make_store.with_people(), make_store()
+    store, other = await make_store.with_people(), await make_store()
     (posted,) = await post(store, a_mail())
 
-    await asyncio.gather(
-        *(
-            (store, other)[n % 2].update_mail(
-                posted.key, lambda p: replace(p, attempts=p.attempts + 1)
-            )
-            for n in range(200)
-        )
+    await make_store.at_once(
+        (store, other)[n % 2].update_mail(posted.key, lambda p: replace(p, attempts=p.attempts + 1))
+        for n in range(200)
     )
 
     assert await store.mail(posted.key) == replace(posted, attempts=200)
@@ -316,7 +312,7 @@ async def check_hundreds_of_changes_of_one_letter_at_once_are_all_counted(make_s
 
 @promise
 async def check_a_changed_letter_is_read_back_and_a_change_that_raises_keeps_nothing(make_store):
-    store, other = await make_store.with_people(), make_store()
+    store, other = await make_store.with_people(), await make_store()
     (posted,) = await post(store, a_link())
 
     def raising(_):
@@ -423,13 +419,15 @@ async def check_while_the_storage_is_locked_letters_and_people_are_unavailable(m
     store = await make_store.with_people()
     (posted,) = await post(store, a_mail())
 
-    with make_store.writers_locked_out():
+    async with make_store.writers_locked_out():
         ended = await asyncio.wait_for(
             outcomes(
                 [
                     store.lease_mail(NOON, NOON + MINUTE, 9),
                     store.update_mail(posted.key, lambda p: p.delivered(NOON)),
-                    store.update_member(OWNER_ID, MemberDecision),
+                    store.update_member(
+                        OWNER_ID, lambda m: MemberDecision(replace(m, name="Changed"))
+                    ),
                     store.update_sign_ins(b"k" * 32, lambda s: s.pay(NOON)),
                     store.invite(an_invitation(9), (), ()),
                 ]

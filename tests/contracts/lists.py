@@ -34,7 +34,7 @@ from tests.contracts.makers import (
     NUMBER_ID,
     PORTFOLIO,
     WABA,
-    MakeSqlite,
+    Make,
     a_number,
 )
 from tests.contracts.people import STRANGE
@@ -45,7 +45,7 @@ OTHER_WABA, THIEFS_WABA = "300000000000002", "300000000000003"
 WORDS = ("Lucky", "Luck", "Shrub", "Bush", "Büro", "24/7", "~0001", "O'Hara", "%", "100%")
 
 
-async def with_accounts(make_store: MakeSqlite) -> Any:
+async def with_accounts(make_store: Make[Any]) -> Any:
     """Two accounts of the owner's and one of the thief's."""
     store = await make_store.with_people()
     await store.add_waba(Waba(OTHER_WABA, PORTFOLIO.id, "Other"))
@@ -107,7 +107,7 @@ def some_change(chance: random.Random, at: Any) -> Any:
     return lambda number: Decision(change(number))
 
 
-async def lived_in(make_store: MakeSqlite, seed: int, steps: int) -> tuple[Any, random.Random, Any]:
+async def lived_in(make_store: Make[Any], seed: int, steps: int) -> tuple[Any, random.Random, Any]:
     """A store after *steps* of anything, and the time then."""
     store, chance, at = await with_accounts(make_store), random.Random(seed), NOON
     ids = [NUMBER_ID]
@@ -164,8 +164,8 @@ async def check_a_line_shows_the_number_as_it_is_and_the_last_thing_that_happene
     await store.update(NUMBER_ID, count_one("owner"))
     kept = await store.update(NUMBER_ID, wrong("thief/admin", NOON + SECOND))
 
-    first, second = await everything(make_store(), Show.ALL, "", NOON, 10)
-    (found,) = await everything(make_store(), Show.ALL, E164, NOON, 10)
+    first, second = await everything(await make_store(), Show.ALL, "", NOON, 10)
+    (found,) = await everything(await make_store(), Show.ALL, E164, NOON, 10)
 
     assert first == found
     assert first.number == kept
@@ -177,7 +177,7 @@ async def check_a_line_shows_the_number_as_it_is_and_the_last_thing_that_happene
 
 @promise
 async def check_pages_lose_and_double_nothing_while_numbers_come_and_change(make_store):
-    store, other = await with_accounts(make_store), make_store()
+    store, other = await with_accounts(make_store), await make_store()
     there = [NUMBER_ID]
     for n in range(2, 40):
         name = ("Lucky Shrub", "Lucky", "Shrub Lucky")[n % 3]
@@ -285,7 +285,7 @@ async def check_the_tally_always_equals_a_recount(make_store):
 
 @promise
 async def check_parallel_changes_are_all_in_the_tally(make_store):
-    store, other = await with_accounts(make_store), make_store()
+    store, other = await with_accounts(make_store), await make_store()
     numbers = [a_number(n) for n in range(2, 42)]
     await asyncio.gather(
         *((store, other)[n % 2].add_number(one, ()) for n, one in enumerate(numbers))
@@ -334,7 +334,7 @@ async def check_attacked_numbers_of_a_portfolio_come_latest_first_until_a_day_ha
 
 @promise
 async def check_the_days_count_what_is_charted_on_its_utc_day_for_its_portfolio(make_store):
-    store, other = await with_accounts(make_store), make_store()
+    store, other = await with_accounts(make_store), await make_store()
     await store.add_number(a_number(2, waba=OTHER_WABA), ())
     await store.add_number(a_number(3, waba=THIEFS_WABA), ())
     midnight = NOON.replace(hour=0) + DAY
@@ -401,7 +401,7 @@ async def check_the_place_of_an_event_is_kept_and_chained(make_store):
 
     await store.update(NUMBER_ID, lambda n: Decision(n, events))
 
-    assert tuple(link.event for link in await trail(make_store())) == events
+    assert tuple(link.event for link in await trail(await make_store())) == events
     await assert_chains_hold(store)
 
 
@@ -415,7 +415,7 @@ def with_link(token: bytes, **changes: Any) -> Any:
 
 @promise
 async def check_a_number_is_found_by_its_newest_link_only(make_store):
-    store, other = await with_accounts(make_store), make_store()
+    store, other = await with_accounts(make_store), await make_store()
     await store.add_number(a_number(2), ())
     old, new, another = b"o" * 32, b"n" * 32, b"a" * 32
 
@@ -457,7 +457,7 @@ async def check_a_number_is_read_back_with_all_that_is_new_about_it(make_store):
         ),
     )
 
-    assert await make_store().number(NUMBER_ID) == kept
+    assert await (await make_store()).number(NUMBER_ID) == kept
     assert kept.guesses.warned
     assert kept.deregistrations.used == (NOON, odd)
 
@@ -497,7 +497,7 @@ async def check_an_id_has_one_spelling_and_others_are_unknown(make_store):
 async def check_lists_never_wait_for_writers(make_store):
     store = await with_accounts(make_store)
 
-    with make_store.writers_locked_out():
+    async with make_store.writers_locked_out():
         read = await outcomes(
             [
                 store.list_numbers(WABA, Show.ALL, "", NOON, None, 9),

@@ -1,21 +1,30 @@
-"""How each store is made. A further store joins the contract by one more entry in MAKERS."""
+"""How each store is made, and what is in it at first."""
 
+import asyncio
 import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
+from nightlatch.adapters.sql import rows
+from nightlatch.adapters.sql.base import insert
+from nightlatch.adapters.sql.store import SqlStore
 from nightlatch.adapters.sqlite import SqliteStore
-from nightlatch.domain.clients import ADMIN, Client, Role, User
+from nightlatch.domain.clients import ADMIN, Client, Role, Token, User
 from nightlatch.domain.members import Invitation, Member, MemberRole, MemberSession
 from nightlatch.domain.numbers import Number
 from nightlatch.domain.portfolios import Portfolio, Waba
 from tests.people import CC, E164, NAME, NOON, OWNER, THIEF
+
+S = TypeVar("S", bound=SqlStore)
+T = TypeVar("T")
 
 AUDIT_KEY: Final = b"a key for the chains of a test.."
 WABA: Final = "300000000000001"
@@ -89,7 +98,7 @@ def a_session(index: int = 1, **changes: Any) -> MemberSession:
     return MemberSession(**(values | changes))
 
 
-async def add_member(store: SqliteStore, index: int = 1, **changes: Any) -> Member:
+async def add_member(store: SqlStore, index: int = 1, **changes: Any) -> Member:
     """Invited and joined, with one session of their own."""
     member = a_member(index, **changes)
     invited = an_invitation(index, portfolio=member.portfolio, email=member.email)
@@ -99,27 +108,58 @@ async def add_member(store: SqliteStore, index: int = 1, **changes: Any) -> Memb
     return member
 
 
-class MakeSqlite:
-    """Opens stores over one SQLite file: each call is one more store object of its own.
+class Make(ABC, Generic[S]):
+    """Opens stores over one storage: each call is one more store object of its own.
 
     What a contract needs of a store besides the port stands here.
     """
 
-    name: ClassVar[str] = "sqlite"
-    store_class: ClassVar[type[SqliteStore]] = SqliteStore
+    name: ClassVar[str]
+    without: ClassVar[dict[str, str]] = {}
+    """Checks that say nothing about stores of this kind, each with the reason."""
+    most_at_once: ClassVar[int] = 1_000
+    """Steps on one row that are all made within STORE_SECONDS, also on a busy machine."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._opened: list[SqliteStore] = []
+        self._opened: list[S] = []
 
-    def __call__(self) -> SqliteStore:
-        store = self.store_class(self.folder / "store.db", AUDIT_KEY)
+    async def __call__(self) -> S:
+        store = await self._open()
         self._opened.append(store)
         return store
 
-    async def with_owner_and_thief(self) -> SqliteStore:
+    async def at_once(self, works: Iterable[Awaitable[T]]) -> list[T]:
+        """What the works return, as many of them at the same time as a store answers in time."""
+        waiting, done = iter(works), []
+        while some := list(islice(waiting, self.most_at_once)):
+            done += await asyncio.gather(*some)
+        return done
+
+    async def with_users(self, store: S, users: Iterable[User]) -> None:
+        """Put so many users there that it would take long to add them one by one."""
+        values = [rows.user_to_row(user) for user in users]
+        await store._step(lambda step: step.many(insert("users", rows.USER_COLUMNS), values))
+
+    async def with_tokens(self, store: S, user: User, tokens: Iterable[Token]) -> None:
+        """Put so many of one user's tokens there that it would take long to log in for each."""
+        columns = ("hash", "client", "username", "expires_at")
+        values = [(t.hash, user.client, user.username, rows.micros(t.expires_at)) for t in tokens]
+        await store._step(lambda step: step.many(insert("tokens", columns), values))
+
+    async def shut(self, store: S) -> None:
+        """Close a store that is no longer needed, on the loop that opened it."""
+        self._opened.remove(store)
+        await self._close(store)
+
+    async def close(self) -> None:
+        """Close what is open, and leave nothing behind."""
+        while self._opened:
+            await self._close(self._opened.pop())
+
+    async def with_owner_and_thief(self) -> S:
         """A store that holds both clients and one number that nobody has registered yet."""
-        store = self()
+        store = await self()
         await store.add_portfolio(PORTFOLIO)
         await store.add_waba(Waba(WABA, "2", "Account"))
         for client in (OWNER.client, THIEF.client):
@@ -127,7 +167,7 @@ class MakeSqlite:
         await store.add_number(a_number(), ())
         return store
 
-    async def with_people(self) -> SqliteStore:
+    async def with_people(self) -> S:
         """As before, with the owner as a member, and the thief's portfolio next door."""
         store = await self.with_owner_and_thief()
         await store.add_portfolio(ELSEWHERE)
@@ -135,9 +175,53 @@ class MakeSqlite:
         await add_member(store, 2, portfolio=ELSEWHERE.id, email=THIEF.email, name=THIEF.name)
         return store
 
-    @contextmanager
-    def writers_locked_out(self) -> Iterator[None]:
+    def elsewhere(self, task: str, *arguments: object) -> "subprocess.Popen[bytes]":
+        """Begin *task* of ``elsewhere.py`` in a process of its own, on this storage."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.contracts.elsewhere", self.name, self._place(), task,
+             *map(str, arguments)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )  # fmt: skip
+
+    @classmethod
+    @abstractmethod
+    def at(cls, place: str) -> "Make[S]":
+        """On the storage that another process named."""
+
+    @abstractmethod
+    def writers_locked_out(self) -> AbstractAsyncContextManager[None]:
         """Somebody else holds the storage in the middle of a write."""
+
+    @abstractmethod
+    async def syncs_before_it_answers(self, store: S) -> bool:
+        """Whether the storage itself says that a commit waits for the disk."""
+
+    @abstractmethod
+    def _place(self) -> str:
+        """Names this storage to another process."""
+
+    @abstractmethod
+    async def _open(self) -> S: ...
+
+    @abstractmethod
+    async def _close(self, store: S) -> None: ...
+
+
+class MakeSqlite(Make[SqliteStore]):
+    """Opens stores over one SQLite file."""
+
+    name: ClassVar[str] = "sqlite"
+    store_class: ClassVar[type[SqliteStore]] = SqliteStore
+
+    @classmethod
+    def at(cls, place: str) -> "MakeSqlite":
+        return cls(Path(place))
+
+    @asynccontextmanager
+    async def writers_locked_out(self) -> AsyncIterator[None]:
         other = sqlite3.connect(self.folder / "store.db", isolation_level=None)
         try:
             other.execute("BEGIN IMMEDIATE")
@@ -146,24 +230,14 @@ class MakeSqlite:
             other.close()
 
     async def syncs_before_it_answers(self, store: SqliteStore) -> bool:
-        """Whether the storage itself says that a commit waits for the disk."""
-        level = await store._writer.run(lambda c: c.execute("PRAGMA synchronous").fetchone()[0])
+        (level,) = await store._step(lambda step: step.one("PRAGMA synchronous"))
         return int(level) >= 2
 
-    def elsewhere(self, task: str, *arguments: object) -> "subprocess.Popen[bytes]":
-        """Begin *task* of ``elsewhere.py`` in a process of its own, on this storage."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.contracts.elsewhere", self.name, str(self.folder), task,
-             *map(str, arguments)],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )  # fmt: skip
+    def _place(self) -> str:
+        return str(self.folder)
 
-    def close(self) -> None:
-        for store in self._opened:
-            store.close()
+    async def _open(self) -> SqliteStore:
+        return self.store_class(self.folder / "store.db", AUDIT_KEY)
 
-
-MAKERS: Final[list[type[MakeSqlite]]] = [MakeSqlite]
+    async def _close(self, store: SqliteStore) -> None:
+        store.close()

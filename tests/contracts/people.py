@@ -1,6 +1,5 @@
 """What the ``Store`` port promises of portfolios, members, invitations and sessions."""
 
-import asyncio
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
@@ -97,7 +96,7 @@ async def check_portfolios_and_accounts_are_read_back(make_store):
     await store.add_portfolio(ELSEWHERE)
     await store.add_waba(second, (event,))
 
-    again = make_store()
+    again = await make_store()
     assert list(await again.portfolios()) == [PORTFOLIO, ELSEWHERE]
     assert list(await again.wabas(PORTFOLIO.id)) == [second, Waba(WABA, PORTFOLIO.id, "Account")]
     assert list(await again.wabas(ELSEWHERE.id)) == []
@@ -109,14 +108,14 @@ async def check_portfolios_and_accounts_are_read_back(make_store):
 
 @promise
 async def check_hundreds_of_changes_of_one_portfolio_at_once_are_all_kept(make_store):
-    store, other = await make_store.with_owner_and_thief(), make_store()
+    store, other = await make_store.with_owner_and_thief(), await make_store()
     event = Event(Kind.PORTFOLIO_CHANGED, "x", NOON)
 
     def longer(portfolio):
         return PortfolioDecision(replace(portfolio, name=portfolio.name + "x"), (event,))
 
-    await asyncio.gather(
-        *((store, other)[n % 2].update_portfolio(PORTFOLIO.id, longer) for n in range(100))
+    await make_store.at_once(
+        (store, other)[n % 2].update_portfolio(PORTFOLIO.id, longer) for n in range(100)
     )
 
     found = await store.portfolio(PORTFOLIO.id)
@@ -169,7 +168,7 @@ async def check_a_member_is_read_back_whole(make_store):
 
     await store.update_member(OWNER_ID, lambda m: MemberDecision(replace(whole, id=m.id)))
 
-    again = make_store()
+    again = await make_store()
     assert await again.member(OWNER_ID) == whole
     assert await again.member_by_email(OWNER.email) == whole
     assert [m.id for m in await again.members(PORTFOLIO.id)] == [OWNER_ID, a_member(3).id]
@@ -225,7 +224,7 @@ async def check_an_invitation_ends_by_itself_and_by_withdrawing(make_store):
 
 @promise
 async def check_of_parallel_joins_by_one_invitation_exactly_one_succeeds(make_store):
-    store, other = await make_store.with_people(), make_store()
+    store, other = await make_store.with_people(), await make_store()
     await store.invite(an_invitation(10), (), ())
 
     ended = await outcomes(
@@ -306,9 +305,9 @@ async def check_whose_address_is_a_members_is_not_invited(make_store):
 
 @promise
 async def check_a_portfolio_never_has_more_members_and_invitations_than_it_may(make_store):
-    store, other = await make_store.with_people(), make_store()
+    store, other = await make_store.with_people(), await make_store()
     room = MEMBERS_PER_PORTFOLIO - 1  # the owner is there
-    await asyncio.gather(*(store.invite(an_invitation(100 + n), (), ()) for n in range(room - 5)))
+    await make_store.at_once(store.invite(an_invitation(100 + n), (), ()) for n in range(room - 5))
 
     ended = await outcomes(
         [(store, other)[n % 2].invite(an_invitation(1_000 + n), (), ()) for n in range(20)]
@@ -325,13 +324,15 @@ async def check_a_portfolio_never_has_more_members_and_invitations_than_it_may(m
 
 @promise
 async def check_hundreds_of_changes_of_one_member_at_once_are_all_counted(make_store):
-    store, other = await make_store.with_people(), make_store()
+    store, other = await make_store.with_people(), await make_store()
     event = Event(Kind.MEMBER_PASSWORD, "x", NOON)
 
     def grow(member):
         return MemberDecision(replace(member, version=member.version + 1), (event,))
 
-    await asyncio.gather(*((store, other)[n % 2].update_member(OWNER_ID, grow) for n in range(200)))
+    await make_store.at_once(
+        (store, other)[n % 2].update_member(OWNER_ID, grow) for n in range(200)
+    )
 
     found = await store.member(OWNER_ID)
     assert found is not None
@@ -369,7 +370,7 @@ async def check_a_refusing_decision_about_a_member_is_kept_first_and_then_raised
         )
     )
 
-    found = await make_store().member(OWNER_ID)
+    found = await (await make_store()).member(OWNER_ID)
     assert raised is refusal
     assert found is not None
     assert found.version == 9, "the decision was not kept"
@@ -378,7 +379,7 @@ async def check_a_refusing_decision_about_a_member_is_kept_first_and_then_raised
 
 @promise
 async def check_the_last_owner_stays_whatever_is_tried_at_once(make_store):
-    store, other = await make_store.with_people(), make_store()
+    store, other = await make_store.with_people(), await make_store()
     for index in range(3, 12):
         await add_member(store, index)
     await add_member(store, 20, role=MemberRole.ADMIN)
@@ -453,7 +454,7 @@ async def check_a_touched_session_lives_on_but_never_backwards_or_for_ever(make_
     await store.touch_session(session.hash, NOON + 10 * MINUTE)
     await store.touch_session(session.hash, NOON + 5 * MINUTE)
     await store.touch_session(b"?" * 32, NOON)
-    seen = await make_store().member_session(session.hash, NOON + 20 * MINUTE)
+    seen = await (await make_store()).member_session(session.hash, NOON + 20 * MINUTE)
     for hours in range(1, 13):
         await store.touch_session(session.hash, NOON + hours * HOUR)
 
@@ -482,7 +483,7 @@ async def check_the_sessions_of_a_member_are_listed_latest_first_without_half_or
 
 @promise
 async def check_an_ended_session_of_a_member_is_known_no_more_anywhere(make_store):
-    store, other = await make_store.with_people(), make_store()
+    store, other = await make_store.with_people(), await make_store()
     one, two = a_session(1), a_session(2)
     await begin(store, one, two)
     seen = await opens(other, one, two)
@@ -498,7 +499,7 @@ async def check_an_ended_session_of_a_member_is_known_no_more_anywhere(make_stor
 async def check_ending_sessions_spares_the_one_to_keep_and_the_new_one_and_other_members(
     make_store,
 ):
-    store, other = await make_store.with_people(), make_store()
+    store, other = await make_store.with_people(), await make_store()
     old, kept, new, half = a_session(1), a_session(2), a_session(3), a_session(4, whole=False)
     thiefs = a_session(5, member=a_member(2).id)
     await begin(store, old, kept, half, thiefs)
@@ -534,7 +535,7 @@ async def check_a_further_session_beyond_the_cap_ends_the_oldest(make_store):
 
 @promise
 async def check_a_removed_member_takes_the_sessions_along(make_store):
-    store, other = await make_store.with_people(), make_store()
+    store, other = await make_store.with_people(), await make_store()
     await add_member(store, 3)
     mine, theirs = a_session(1), a_session(2, member=a_member(3).id)
     await begin(store, mine, theirs)
@@ -551,7 +552,7 @@ async def check_a_removed_member_takes_the_sessions_along(make_store):
 
 @promise
 async def check_a_session_shows_the_member_as_it_is_now(make_store):
-    store, other = await make_store.with_people(), make_store()
+    store, other = await make_store.with_people(), await make_store()
     await begin(store, a_session())
     before = await other.member_session(a_session().hash, NOON)
     await add_member(store, 3)
@@ -572,13 +573,11 @@ async def check_a_session_shows_the_member_as_it_is_now(make_store):
 
 @promise
 async def check_of_hundreds_of_parallel_sign_ins_exactly_the_free_ones_get_through(make_store):
-    store, other = await make_store.with_people(), make_store()
+    store, other = await make_store.with_people(), await make_store()
 
-    ended = await outcomes(
-        [
-            (store, other)[n % 2].update_sign_ins(b"k" * 32, lambda s: s.pay(NOON))
-            for n in range(200)
-        ]
+    ended = await make_store.at_once(
+        outcome((store, other)[n % 2].update_sign_ins(b"k" * 32, lambda s: s.pay(NOON)))
+        for n in range(200)
     )
 
     assert Counter(type(end) for end in ended) == {SignIns: 5, SignInWait: 195}
@@ -593,9 +592,11 @@ async def check_the_sign_ins_of_each_address_are_counted_apart_and_can_be_forgiv
     await store.update_sign_ins(b"a" * 32, lambda s: s.pay(odd))
     await store.update_sign_ins(b"b" * 32, lambda _: SignIns(7, odd))
 
-    kept = [await make_store().update_sign_ins(key * 32, lambda s: s) for key in (b"a", b"b")]
+    kept = [
+        await (await make_store()).update_sign_ins(key * 32, lambda s: s) for key in (b"a", b"b")
+    ]
     await store.update_sign_ins(b"b" * 32, lambda _: SignIns())
-    forgiven = await make_store().update_sign_ins(b"b" * 32, lambda s: s)
+    forgiven = await (await make_store()).update_sign_ins(b"b" * 32, lambda s: s)
 
     assert kept == [SignIns(1, odd), SignIns(7, odd)]
     assert forgiven == SignIns()
@@ -692,7 +693,7 @@ async def check_reads_of_people_never_wait_for_writers(make_store):
     await begin(store, a_session())
     await store.invite(an_invitation(3), (), ())
 
-    with make_store.writers_locked_out():
+    async with make_store.writers_locked_out():
         read = await outcomes(
             [
                 store.portfolio(PORTFOLIO.id),

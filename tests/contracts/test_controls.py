@@ -1,12 +1,13 @@
 """The checks can fail: each promise, broken, is noticed by the check that stands for it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.contracts.broken_linked import CONTROLS
+from tests.contracts.broken_postgres import CONTROLS
 from tests.contracts.checks import Check
-from tests.contracts.makers import MakeSqlite
+from tests.contracts.makers import Make
 from tests.contracts.promises import CHECKS
 
 UNCONTROLLED = {
@@ -39,7 +40,7 @@ UNCONTROLLED = {
     ids=[f"{maker.name}-{check.__name__}" for maker, check in CONTROLS],
 )
 async def test_a_store_that_breaks_a_promise_is_noticed(
-    maker: type[MakeSqlite], check: Check, tmp_path: Path
+    maker: type[Make[Any]], check: Check, tmp_path: Path
 ):
     make_store = maker(tmp_path)
 
@@ -47,7 +48,7 @@ async def test_a_store_that_breaks_a_promise_is_noticed(
         with pytest.raises(AssertionError):
             await check(make_store)
     finally:
-        make_store.close()
+        await make_store.close()
 
 
 def test_every_promise_has_a_control():

@@ -15,7 +15,7 @@ from nightlatch.domain.limits import HOOK_KEPT
 from nightlatch.domain.numbers import Decision, Number, told
 from nightlatch.domain.portfolios import Waba
 from nightlatch.domain.webhooks import Delivery, DeliveryState, Field, Receiver
-from nightlatch.ports import Store
+from nightlatch.ports import Backlog, Store, Waiting
 from tests.contracts.access import an_app, with_apps
 from tests.contracts.checks import (
     HOUR,
@@ -23,11 +23,13 @@ from tests.contracts.checks import (
     SECOND,
     UNWRITABLE,
     Stumble,
+    a_message,
     outcome,
     outcomes,
     promise,
     trail,
 )
+from tests.contracts.letters import a_mail, post
 from tests.contracts.makers import ELSEWHERE, NUMBER_ID, PORTFOLIO, WABA, a_number
 from tests.people import E164, NOON
 
@@ -86,12 +88,36 @@ async def on_their_way(store: Store, portfolio: str = PORTFOLIO.id) -> list[Deli
     return list(await store.deliveries(portfolio, None, 999))[::-1]
 
 
+# What waits
+
+
+@promise
+async def check_what_waits_is_counted_with_how_long_it_is_due(make_store):
+    store = await with_receivers(make_store)
+    await store.update(
+        NUMBER_ID,
+        lambda n: Decision(n, (SUBSCRIBED,), messages=(a_message(MINUTE), a_message(HOUR))),
+    )
+    await post(store, a_mail(at=NOON + SECOND), a_mail(at=NOON + 2 * SECOND))
+    await happen(store, "one", "two", at=NOON)
+    at_first = await store.backlog(NOON)
+
+    for letter in await store.mails(None, 9):
+        if letter.posted_at == NOON + SECOND:
+            await store.update_mail(letter.key, lambda p: p.delivered(NOON))
+    await store.settle_deliveries([one.key for one in await lease(store)], delivered, NOON)
+    later = await store.backlog(NOON + MINUTE)
+
+    assert at_first == Backlog(Waiting(2, NOON), Waiting(2, None), Waiting(2, NOON))
+    assert later == Backlog(Waiting(1, NOON), Waiting(1, NOON + 2 * SECOND), Waiting(0, None))
+
+
 # Subscriptions
 
 
 @promise
 async def check_subscriptions_come_by_app_and_once_more_replaces_the_address(make_store):
-    store, other = await with_receivers(make_store), make_store()
+    store, other = await with_receivers(make_store), await make_store()
     await store.add_waba(Waba(OTHER_WABA, PORTFOLIO.id, "Other"))
     first = list(await other.subscriptions(WABA))
 
@@ -112,7 +138,7 @@ async def check_subscriptions_come_by_app_and_once_more_replaces_the_address(mak
 
 @promise
 async def check_who_unsubscribed_hears_no_more_and_cannot_do_so_twice(make_store):
-    store, other = await with_receivers(make_store), make_store()
+    store, other = await with_receivers(make_store), await make_store()
     await store.subscribe(Subscription(WABA, OTHER_APP), ())
     await happen(store, "before")
 
@@ -144,7 +170,7 @@ async def check_every_subscribed_app_that_wants_the_field_is_told_and_no_other_o
     await happen(store, "s", field=Field.SECURITY, at=NOON + MICRO)
     await happen(store, "n", field=Field.NAME)
 
-    found = await on_their_way(make_store())
+    found = await on_their_way(await make_store())
     assert sorted((d.app, d.field) for d in found) == [
         (APP, Field.NAME), (APP, Field.SECURITY), (OTHER_APP, Field.SECURITY),
     ]  # fmt: skip
@@ -206,7 +232,7 @@ async def check_due_deliveries_are_leased_in_order_and_each_lease_is_an_attempt(
 
 @promise
 async def check_nothing_of_a_leased_line_is_leased_again_before_the_lease_runs_out(make_store):
-    store, other = await with_receivers(make_store), make_store()
+    store, other = await with_receivers(make_store), await make_store()
     await happen(store, "a1", "a2", "a3")
     await happen(store, "b1", to=SECOND_ID)
 
@@ -223,7 +249,7 @@ async def check_nothing_of_a_leased_line_is_leased_again_before_the_lease_runs_o
 
 @promise
 async def check_parallel_leasers_never_get_the_same_delivery_or_line(make_store):
-    store, other = await with_receivers(make_store), make_store()
+    store, other = await with_receivers(make_store), await make_store()
     for n in range(3, 20):
         await store.add_number(a_number(n), ())
         await happen(store, "x", "y", to=a_number(n).id)
@@ -317,7 +343,7 @@ async def check_each_address_is_a_receiver_of_its_own_also_for_what_waits(make_s
 
 @promise
 async def check_the_order_of_a_line_holds_whatever_fails_and_whoever_delivers(make_store):
-    store, other, chance = await with_receivers(make_store), make_store(), random.Random(5)
+    store, other, chance = await with_receivers(make_store), await make_store(), random.Random(5)
     now, count = NOON, 0
     took: dict[str, list[str]] = {NUMBER_ID: [], SECOND_ID: []}
     out: list[tuple[datetime, list[Delivery]]] = []
