@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shutil
 import threading
 import traceback
 from collections.abc import Iterator
@@ -215,7 +216,7 @@ def test_a_rotation_is_seen_by_another_ring_at_once(ring: KeyRing, path: Path):
     other = KeyRing(path)
     old = ring.seal(PIN, OWNERS)
 
-    kid = ring.add_key(NOON + timedelta(days=1))
+    kid = ring.write_with_next(NOON + timedelta(days=1))
     fresh = ring.seal(PIN, OWNERS)
 
     assert other.writable == kid
@@ -225,11 +226,38 @@ def test_a_rotation_is_seen_by_another_ring_at_once(ring: KeyRing, path: Path):
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_an_added_key_opens_everywhere_before_any_ring_seals_with_it(ring: KeyRing, path: Path):
+    """Rings that are copied from one node to the other, one step after the other."""
+    copied = path.with_name("copied.json")
+    first = ring.writable
+    kid = ring.add_key(NOON)
+    shutil.copy(path, copied)
+    copy = KeyRing(copied)
+
+    assert (ring.waiting, copy.waiting, ring.writable, copy.writable) == (kid, kid, first, first)
+    assert [(key.writes, key.waits) for key in ring.listed()] == [(True, False), (False, True)]
+
+    assert ring.write_with_next(NOON) == kid
+
+    assert copy.unseal(ring.seal(PIN, OWNERS), OWNERS) == PIN
+    assert ring.unseal(copy.seal(PIN, OWNERS), OWNERS) == PIN
+    assert (ring.writable, ring.waiting, copy.writable) == (kid, None, first)
+    assert [(key.writes, key.waits) for key in ring.listed()] == [(False, False), (True, False)]
+
+
+def test_of_two_keys_that_were_added_the_newer_one_is_next(ring: KeyRing):
+    older, newer = ring.add_key(NOON), ring.add_key(NOON)
+
+    assert ring.write_with_next(NOON) == newer
+    assert [key.kid for key in ring.listed() if not key.writes][1:] == [older]
+    assert ring.waiting is None
+
+
 def test_a_dropped_key_opens_nothing_any_more_anywhere(ring: KeyRing, path: Path):
     other = KeyRing(path)
     first = ring.writable
     old = ring.seal(PIN, OWNERS)
-    second = ring.add_key(NOON)
+    second = ring.write_with_next(NOON)
 
     ring.drop_keys({first})
 
@@ -251,7 +279,7 @@ def test_rotations_at_the_same_moment_lose_no_key(ring: KeyRing, path: Path):
     def rotate() -> None:
         own = KeyRing(path)
         for _ in range(5):
-            made.append(own.add_key(NOON))
+            made.append(own.write_with_next(NOON))
 
     made = [ring.writable]
     threads = [threading.Thread(target=rotate) for _ in range(4)]
@@ -268,7 +296,7 @@ def test_a_rotation_leaves_signatures_and_keyed_hashes_as_they_were(ring: KeyRin
     signature = ring.sign(b"certificate")
     hashed = ring.keyed_hash("code", b"data")
 
-    ring.add_key(NOON)
+    ring.write_with_next(NOON)
 
     for one in (ring, KeyRing(path)):
         assert one.signed(b"certificate", signature)
@@ -280,7 +308,7 @@ def test_a_rotation_leaves_signatures_and_keyed_hashes_as_they_were(ring: KeyRin
 
 
 def test_a_rotation_leaves_no_other_file_behind(ring: KeyRing, path: Path):
-    ring.add_key(NOON)
+    ring.write_with_next(NOON)
     ring.drop_keys(set())
 
     assert [file.name for file in path.parent.iterdir()] == [path.name]

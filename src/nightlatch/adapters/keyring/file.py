@@ -14,7 +14,7 @@ import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -46,6 +46,8 @@ class KeyInfo:
     kid: str
     created_at: str
     writes: bool
+    waits: bool = False
+    """Whether it has never written: the next rotation may begin with it."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,12 @@ class _Ring:
     sealing: dict[str, bytes]
     created: dict[str, str]
     writable: str
+
+    @property
+    def waiting(self) -> str | None:
+        """The newest key, when it has never written."""
+        newest = next(reversed(self.sealing))
+        return None if newest == self.writable else newest
 
     @cached_property
     def signer(self) -> Ed25519PrivateKey:
@@ -103,27 +111,38 @@ class KeyRing:
     def listed(self) -> list[KeyInfo]:
         """Oldest first."""
         ring = self._current()
-        return [KeyInfo(kid, ring.created[kid], kid == ring.writable) for kid in ring.sealing]
+        waiting = ring.waiting
+        return [
+            KeyInfo(kid, ring.created[kid], kid == ring.writable, kid == waiting)
+            for kid in ring.sealing
+        ]
 
     @property
     def writable(self) -> str:
         """The kid that new values are sealed with."""
         return self._current().writable
 
+    @property
+    def waiting(self) -> str | None:
+        """The kid of the key that ``write_with_next`` would take; None when it would make one."""
+        return self._current().waiting
+
     def add_key(self, now: datetime) -> str:
-        """Make a new key and seal with it from now on; the old ones still open. Returns its kid."""
+        """Make a new key that opens, and does not write yet. Returns its kid."""
+        with _alone(self._path):
+            ring = _with_new_key(self._current(), now)
+            _write(self._path, ring)
+        return next(reversed(ring.sealing))
+
+    def write_with_next(self, now: datetime) -> str:
+        """Seal with the newest key from now on, with a new one when the newest does so already;
+        the old ones still open. Returns its kid."""
         with _alone(self._path):
             ring = self._current()
-            kid = _new_kid()
-            _write(
-                self._path,
-                _Ring(
-                    ring.registry,
-                    {**ring.sealing, kid: secrets.token_bytes(_KEY)},
-                    {**ring.created, kid: now.isoformat()},
-                    kid,
-                ),
-            )
+            if ring.waiting is None:
+                ring = _with_new_key(ring, now)
+            kid = next(reversed(ring.sealing))
+            _write(self._path, replace(ring, writable=kid))
         return kid
 
     def drop_keys(self, kids: set[str]) -> None:
@@ -217,6 +236,16 @@ class KeyRing:
             raise KeyRingRefused(f"the key ring {self._path} cannot be read") from error
         self._seen = (info.st_ino, info.st_mtime_ns)
         return ring
+
+
+def _with_new_key(ring: _Ring, now: datetime) -> _Ring:
+    """The same ring with one more key, which does not write."""
+    kid = _new_kid()
+    return replace(
+        ring,
+        sealing={**ring.sealing, kid: secrets.token_bytes(_KEY)},
+        created={**ring.created, kid: now.isoformat()},
+    )
 
 
 def _new_kid() -> str:
