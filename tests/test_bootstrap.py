@@ -172,7 +172,7 @@ async def test_a_ring_that_lacks_a_key_in_use_is_refused_and_the_key_is_named(da
     await lived_in(data)
     ring = KeyRing(data / "keyring.json")
     used = ring.writable
-    fresh = ring.add_key(NOON)
+    fresh = ring.write_with_next(NOON)
     safe = (data / "keyring.json").read_bytes()
     ring.drop_keys({used})
 
@@ -187,8 +187,8 @@ async def test_a_ring_that_lacks_a_key_in_use_is_refused_and_the_key_is_named(da
 async def test_a_ring_that_lacks_a_key_that_is_not_in_use_is_fine(data: Path):
     await lived_in(data)
     ring = KeyRing(data / "keyring.json")
-    unused = ring.add_key(NOON)
-    ring.add_key(NOON)
+    unused = ring.write_with_next(NOON)
+    ring.write_with_next(NOON)
     ring.drop_keys({unused})
 
     await lived_in(data)

@@ -13,6 +13,7 @@ from tests.people import NOON
 KEY = "a-key-of-16-long"
 PASSWORD = "Mail-Pass-1"
 SANDBOX = "a-sandbox-of-our-own"
+DATABASE = "postgresql://night:Word-1@one.gate.test:5433,two.gate.test/latch?sslmode=verify-full"
 ENVIRONMENT: dict[str, tuple[str, str, Any]] = {
     "NIGHTLATCH_DATA": ("/srv/nightlatch", "data", Path("/srv/nightlatch")),
     "NIGHTLATCH_KEYRING": ("/etc/keyring.json", "keyring", Path("/etc/keyring.json")),
@@ -49,7 +50,11 @@ ENVIRONMENT: dict[str, tuple[str, str, Any]] = {
     "NIGHTLATCH_SANDBOX_TOKEN": (SANDBOX, "sandbox_token", SANDBOX),
     "NIGHTLATCH_LOG_FORMAT": ("json", "log_format", "json"),
     "NIGHTLATCH_LOG_LEVEL": ("debug", "log_level", "debug"),
+    "NIGHTLATCH_TRACES": ("http://traces.gate.test:4318", "traces", "http://traces.gate.test:4318"),
     "NIGHTLATCH_HASH_THREADS": ("3", "hash_threads", 3),
+    "NIGHTLATCH_DATABASE": (DATABASE, "database", DATABASE),
+    "NIGHTLATCH_DATABASE_POOL": ("20", "database_pool", 20),
+    "NIGHTLATCH_WORKERS": ("4", "workers", 4),
 }
 TRUE_OR_FALSE = [one.metadata["env"] for one in fields(Settings) if isinstance(one.default, bool)]
 
@@ -77,7 +82,7 @@ def test_all_settings_together_are_read_and_are_safe(tmp_path: Path):
 
     assert settings == Settings(**{name: value for _, name, value in ENVIRONMENT.values()})
     ca, _ = self_signed(tmp_path / "tls", "mail.gate.test", NOON)
-    replace(settings, smtp_ca=ca).refuse_if_unsafe()
+    replace(settings, smtp_ca=ca, sandbox_token="").refuse_if_unsafe()  # it wants one worker
 
 
 @pytest.mark.parametrize("env", ENVIRONMENT)
@@ -212,6 +217,16 @@ def test_on_any_other_address_only_https_or_a_proxy_is_safe(host: str, way: str)
         ({"trusted_proxies": "10.0.0.1, 10.0.0.300"}, "10.0.0.300 is no IP address or network"),
         ({"trusted_proxies": "10.0.0.1/8"}, "10.0.0.1/8 is no IP address or network"),
         ({"hash_threads": -1}, "--hash-threads must be 0 or more"),
+        ({"database": "mysql://gate.test/n"}, "--database must begin with postgresql://"),
+        ({"database": "nightlatch.db"}, "--database must begin with postgresql://"),
+        ({"database_pool": 1}, "--database-pool must be 2 to 1000"),
+        ({"database_pool": 1_001}, "--database-pool must be 2 to 1000"),
+        ({"workers": 0}, "--workers must be 1 to 64"),
+        ({"workers": 65}, "--workers must be 1 to 64"),
+        ({"workers": 2, "sandbox_token": SANDBOX}, "steps the clock of one process"),
+        ({"traces": "gate.test:4318"}, "--traces must be an OTLP address"),
+        ({"traces": "http://"}, "--traces must be an OTLP address"),
+        ({"traces": "http://me:word@gate.test"}, "--traces must be an OTLP address"),
         ({"public_url": "gate.test"}, "--public-url must begin with http"),
         ({"public_url": "ftp://gate.test"}, "--public-url must begin with http"),
         ({"log_format": "xml"}, "--log-format must be auto, json or console"),
@@ -230,6 +245,9 @@ def test_what_cannot_work_is_refused_and_says_what_fits(changes: dict[str, Any],
     [
         {"api_key": "x" * 12}, {"api_key": "x" * 128}, {"api_key": ""},
         {"port": 1}, {"port": 65_535}, {"hash_threads": 0}, {"hash_threads": 64},
+        {"database": DATABASE}, {"database": "postgres:///n?host=/run/postgresql"},
+        {"database_pool": 2}, {"database_pool": 1_000},
+        {"workers": 1, "sandbox_token": SANDBOX}, {"workers": 64},
         {"public_url": "http://gate.test"}, {"public_url": "https://gate.test:8443/"},
         {"smtp_port": 1}, {"smtp_port": 65_535}, {"mail_from": "n@gate.test"},
         {"mail_from": '"Nachtschloß, die" <n+tag@bücher.test>'}, {"trusted_proxies": " , "},
@@ -293,7 +311,7 @@ def test_the_origin_follows_from_the_settings_alone(changes: dict[str, Any], ori
 def test_the_key_ring_lies_in_the_data_folder_unless_it_is_put_elsewhere(tmp_path: Path):
     assert Settings(data=tmp_path).keyring_file == tmp_path / "keyring.json"
     assert Settings(data=tmp_path, keyring=Path("/safe/ring")).keyring_file == Path("/safe/ring")
-    assert Settings(data=tmp_path).database == tmp_path / "nightlatch.db"
+    assert Settings(data=tmp_path).database_file == tmp_path / "nightlatch.db"
 
 
 def test_without_a_mail_server_letters_are_kept():
@@ -308,3 +326,25 @@ def test_trusted_proxies_are_addresses_and_networks():
         "10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32",
     ]  # fmt: skip
     assert Settings().proxies() == ()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        DATABASE,
+        "postgres://night:Word-1@gate.test/latch",
+        "postgresql://gate.test/latch?user=night&password=Word-1",
+    ],
+)
+def test_the_databases_password_is_no_argument_and_not_shown(address: str):
+    with pytest.raises(SettingRefused, match="holds a password") as refused:
+        load({}, database=address)
+
+    assert "Word-1" not in str(refused.value)
+    assert "Word-1" not in repr(load({"NIGHTLATCH_DATABASE": address}))
+
+
+def test_an_address_without_a_password_is_an_argument():
+    address = "postgresql://night@[::1]:5433/latch?sslmode=require"
+
+    assert load({}, database=address).database == address

@@ -1,6 +1,6 @@
 """The command ``nightlatch``."""
 
-from nightlatch import bootstrap, logs
+from nightlatch import bootstrap, logs, moving, workers
 from nightlatch.faces.cli.commands import Parts, cli
 
 
@@ -14,6 +14,10 @@ def main() -> None:
             logs.configure,
             bootstrap.StartRefused,
             bootstrap.throw_away,
+            bootstrap.migrate_database,
+            workers.serve_many,
+            move=moving.move,
+            give_up=moving.give_up,
         )
     )
 

@@ -6,8 +6,9 @@ import gc
 import itertools
 import os
 import socket
+import struct
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,19 +20,21 @@ import falcon.asgi
 import structlog
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
-from granian.net import SocketSpec  # type: ignore[attr-defined]  # Granian exports it untyped
+from granian.net import SocketHolder  # type: ignore[attr-defined]  # Granian exports it untyped
 from granian.server.embed import Server
 
-from nightlatch import __version__, logs
+from nightlatch import __version__, logs, traces
 from nightlatch.adapters.cloudapi import LateCloudApi
 from nightlatch.adapters.codes import HandsetSender
 from nightlatch.adapters.hashing import OWASP, Argon2Pool, Cost, keep_blocks
 from nightlatch.adapters.keyring import KeyInfo, KeyRing, KeyRingRefused
 from nightlatch.adapters.mail import MailboxSender, PaperLetters, SmtpSender
 from nightlatch.adapters.passwords import CommonPasswords
-from nightlatch.adapters.sqlite import SqliteStore, StoreRefused
+from nightlatch.adapters.postgres import PostgresStore, migrate
+from nightlatch.adapters.sql.step import StoreRefused
+from nightlatch.adapters.sqlite import SqliteStore
 from nightlatch.adapters.sqlite.disks import network_filesystem
-from nightlatch.adapters.system import SteadyClock, SteppedClock, SystemChance
+from nightlatch.adapters.system import CheckedClock, SteadyClock, SteppedClock, SystemChance
 from nightlatch.adapters.tls import self_signed
 from nightlatch.adapters.totp import AuthenticatorCodes
 from nightlatch.adapters.webhooks import LateReceivers
@@ -40,9 +43,11 @@ from nightlatch.domain.cloud import Quirks
 from nightlatch.domain.errors import Refusal, Unavailable
 from nightlatch.domain.limits import (
     BODY_BYTES,
+    HASH_PLACES,
     HEADER_BYTES,
     HEADER_SECONDS,
     INBOUND_BYTES,
+    NODE_CLOCK_SECONDS,
     STOP_SECONDS,
     STORE_SECONDS,
 )
@@ -58,17 +63,51 @@ from nightlatch.faces.manager.app import Manager
 from nightlatch.faces.metrics import Metrics
 from nightlatch.faces.onprem.app import OnPremises
 from nightlatch.faces.onprem.wire import envelope
+from nightlatch.faces.readiness import PATH as READYZ
+from nightlatch.faces.readiness import Readiness
 from nightlatch.faces.sandbox.app import Sandbox
-from nightlatch.ports import Clock, CodeSender, MailSender, SealedValue, World
+from nightlatch.ports import Clock, CodeSender, MailSender, SealedValue, StoreWatch, World
 from nightlatch.settings import Settings
-from nightlatch.usecases import audit, clients, codes, keys, mail, numbers, upkeep, webhooks
+from nightlatch.usecases import (
+    audit,
+    census,
+    clients,
+    codes,
+    keys,
+    mail,
+    numbers,
+    upkeep,
+    webhooks,
+)
+from nightlatch.watching import (
+    WatchedCodes,
+    WatchedHasher,
+    WatchedKeys,
+    WatchedMail,
+    WatchedReceivers,
+    backlog_shown,
+    watched,
+    watched_cloud,
+)
+from nightlatch.watching.checks import (
+    CLOCK_TOLERANCE,
+    NEWEST_KEY,
+    KeysThere,
+    clock_is_right,
+    durable,
+    store_answers,
+)
 
 _FIRST_NUMBER = ("+16315551000", "1", "Lucky Shrub")  # a fictional number, as examples use
 _MOUNTS = Path("/proc/self/mountinfo")
 _UNDER_WAY = 2 * STORE_SECONDS  # no request seals a value and stores it later than this
-_CLOCK_TOLERANCE = 5.0
 _DELIVER_EVERY = 1.0
 _TIDY_EVERY = 60.0
+_COMPARE_EVERY = 5.0
+_BACKLOG = 1_024
+_QUEUED = struct.Struct("@24xI")
+"""Of Linux's tcp_info: ``tcpi_unacked``, which for a listener is the length of its queue."""
+_COUNT_EVERY = 300.0
 _LONGEST_MISS = timedelta(seconds=60)
 _COLLECT = (
     20_000,
@@ -94,7 +133,7 @@ class House:
     settings: Settings
     origin: str
     """What links begin with: where the server on this folder is, or was last."""
-    store: SqliteStore
+    store: SqliteStore | PostgresStore
     keyring: KeyRing
     pool: Argon2Pool
     clock: Clock
@@ -105,6 +144,7 @@ class House:
     mail_due: asyncio.Event
     hooks_due: asyncio.Event
     metrics: Metrics
+    readiness: Readiness
     step: Callable[[timedelta], None] | None
     """Lets time pass, where the clock is one for tests."""
 
@@ -119,8 +159,11 @@ class House:
         """A copy of the database at *path*; the key ring is not in it.
 
         Raises:
-            StartRefused: something is there already, or nothing can be written there.
+            StartRefused: something is there already, or nothing can be written there; or the
+                database is PostgreSQL, which has its own.
         """
+        if isinstance(self.store, PostgresStore):
+            raise StartRefused("the database is PostgreSQL; back it up with pg_dump or pgBackRest")
         try:
             self.store.backup(path, progress)
         except StoreRefused as refused:
@@ -128,7 +171,9 @@ class House:
 
     async def faults(self, progress: Callable[[int, int], None]) -> list[str]:
         """Everything that is wrong with the folder, in sentences; empty when nothing is."""
-        found = [f"database: {fault}" for fault in self.store.faults()]
+        found = [f"database: {fault}" for fault in await self.store.faults()]
+        if isinstance(self.store, PostgresStore):
+            found += [f"database: {fault}" for fault in await self.store.durability()]
         _, broken = await audit.verify(self.world, progress)
         found += [f"audit: the chain of {b.subject} breaks at {b.seq}" for b in broken]
         known = {key.kid for key in self.keyring.listed()}
@@ -142,26 +187,54 @@ class House:
         used = await self.store.kids_in_use()
         return [(key, used.get(key.kid, 0)) for key in self.keyring.listed()]
 
+    def add_key(self) -> str:
+        """A new key that only opens, for rings that are copied to other nodes. Its kid."""
+        return self.keyring.add_key(self.clock.now())
+
     async def rotate(
         self, progress: Callable[[int, int], None], *, drop_old: bool
     ) -> tuple[str, int, list[SealedValue]]:
-        """A new key; everything sealed anew with it. Its kid, how many values, and the unreadable.
+        """Another key; all sealed anew with it. Its kid, how many values, and the unreadable.
 
-        Servers on this folder seal with the new key from their next request on.
+        It is the one that was added and waits, or else a new one. Servers on this folder seal
+        with it from their next request on.
         A request that was under way may still have used the old one, so a second
         pass follows, after a while when old keys are to be dropped. Otherwise
         they stay in the ring, for old backups.
+
+        Raises:
+            StartRefused: old keys are to be dropped, and the key was added to be copied: nodes
+                with copies write with an old one until they have this ring.
         """
-        old = {key.kid for key in self.keyring.listed()}
-        kid = self.keyring.add_key(self.clock.now())
+        waiting = self.keyring.waiting
+        if drop_old and waiting is not None:
+            raise StartRefused(
+                f"key {waiting} was added to be copied to other nodes, which seal with the old one"
+                " until they have this ring. Rotate without --drop-old, copy the ring, and then"
+                " run: nightlatch keys drop-old"
+            )
+        kid = self.keyring.write_with_next(self.clock.now())
+        await self.store.remember(NEWEST_KEY, kid)
         done, unreadable = await keys.rewrap(self.world, kid, progress)
         if drop_old:
-            await asyncio.sleep(_UNDER_WAY)
-        again, unreadable = await keys.rewrap(self.world, kid, progress)
-        if drop_old:
-            used = await self.store.kids_in_use()
-            self.keyring.drop_keys(old - used.keys())
+            again, unreadable = await self.drop_old_keys(progress)
+        else:
+            again, unreadable = await keys.rewrap(self.world, kid, progress)
         return kid, done + again, unreadable
+
+    async def drop_old_keys(
+        self, progress: Callable[[int, int], None]
+    ) -> tuple[int, list[SealedValue]]:
+        """Seal anew what old keys still seal, and forget those that seal nothing any more. How
+        many values that were, and the unreadable."""
+        kid = self.keyring.writable
+        kids = [key.kid for key in self.keyring.listed()]
+        old = set(kids[: kids.index(kid)])
+        await asyncio.sleep(_UNDER_WAY)
+        done, unreadable = await keys.rewrap(self.world, kid, progress)
+        used = await self.store.kids_in_use()
+        self.keyring.drop_keys(old - used.keys())
+        return done, unreadable
 
 
 @asynccontextmanager
@@ -180,15 +253,19 @@ async def open_house(
         StartRefused: nothing there, not safe, damaged, or a key is missing.
     """
     keep_blocks()
-    keyring, store = _open_folder(settings, create)
-    pool = Argon2Pool(keyring, cost, settings.hash_threads or None)
+    metrics = Metrics()
+    keyring, store = await _open_folder(settings, create, metrics)
+    watched_keys = WatchedKeys(keyring, metrics)
+    pool = Argon2Pool(watched_keys, cost, settings.hash_threads or None)
+    metrics.show_hashing(pool.threads, pool.threads * HASH_PLACES)
+    metrics.show_build("postgresql" if settings.database else "sqlite")
     receivers = LateReceivers(settings.private_receivers, __version__)
     cloud = LateCloudApi(__version__, settings.cloud_seconds)
     try:
         await _refuse_wrong_ring(store, keyring)
         if settings.sandbox_token and clock is SteadyClock:
             clock = SteppedClock
-        time = clock(await store.latest_time())
+        time = await _clock(store, clock)
         codes_due, mail_due, hooks_due = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
         def nudge() -> None:
@@ -199,17 +276,17 @@ async def open_house(
         if not create and not settings.public_url:  # a command beside a server, or after it
             origin = await store.recall("origin") or origin
         world = World(
-            store=store,
-            hasher=pool,
-            keys=keyring,
+            store=watched(store, metrics),
+            hasher=WatchedHasher(pool, metrics),
+            keys=watched_keys,
             clock=time,
             chance=SystemChance(),
             nudge=nudge,
             one_time_codes=AuthenticatorCodes(),
             passwords=CommonPasswords(),
             letters=PaperLetters(origin),
-            receivers=receivers,
-            cloud=cloud,
+            receivers=WatchedReceivers(receivers, metrics),
+            cloud=watched_cloud(cloud, metrics),
             turn_off=TurnOff(settings.cloud_turn_off),
             quirks=_quirks(settings),
             refuse_weak_pins=settings.refuse_weak_pins,
@@ -223,20 +300,51 @@ async def open_house(
             pool=pool,
             clock=time,
             world=world,
-            sender=HandsetSender(store, time),
-            mail_sender=_mail_sender(settings),
+            sender=WatchedCodes(HandsetSender(store, time), metrics),
+            mail_sender=WatchedMail(_mail_sender(settings), metrics),
             codes_due=codes_due,
             mail_due=mail_due,
             hooks_due=hooks_due,
-            metrics=Metrics(),
+            metrics=metrics,
+            readiness=_readiness(store, keyring, time, metrics),
             step=time.step if isinstance(time, SteppedClock) else None,
         )
         yield house
     finally:
         await receivers.close()
         await cloud.close()
-        store.close()
+        await store.aclose()
         pool.close()
+
+
+def _readiness(
+    store: SqliteStore | PostgresStore, ring: KeyRing, clock: Clock, metrics: Metrics
+) -> Readiness:
+    """What ``/readyz`` looks at."""
+    keys_there = KeysThere(
+        lambda: [key.kid for key in ring.listed()], store.kids_in_use, store.recall, metrics
+    )
+
+    async def skew() -> float:
+        if isinstance(clock, SteppedClock):  # ahead because somebody wants it to be
+            return 0.0
+        if isinstance(clock, CheckedClock):
+            return clock.off
+        return (clock.now() - datetime.now(UTC)).total_seconds()
+
+    tolerance = NODE_CLOCK_SECONDS if isinstance(clock, CheckedClock) else CLOCK_TOLERANCE
+    readiness = Readiness(
+        {
+            "store": store_answers(store.recall),
+            "keys": keys_there.check,
+            "clock": clock_is_right(skew, tolerance, metrics),
+        },
+        metrics,
+        {"durability": durable(store.durability)} if isinstance(store, PostgresStore) else {},
+    )
+    metrics.reads(readiness.read)
+    metrics.reads(backlog_shown(store.backlog, clock.now, metrics))
+    return readiness
 
 
 def _mail_sender(settings: Settings) -> MailSender:
@@ -266,12 +374,41 @@ def _quirks(settings: Settings) -> Quirks:
 def _warn_of_wrong_clock(latest: datetime | None) -> None:
     """Time never runs backwards here, so one start with a clock far ahead stays in the dates."""
     behind = (latest - datetime.now(UTC)).total_seconds() if latest else 0
-    if behind > _CLOCK_TOLERANCE:
+    if behind > CLOCK_TOLERANCE:
         structlog.get_logger().warning("the system clock is behind what is stored", behind=behind)
 
 
-def _open_folder(settings: Settings, create: bool) -> tuple[KeyRing, SqliteStore]:
-    """The key ring and the database of *settings.data*. Raises StartRefused."""
+async def _clock(
+    store: SqliteStore | PostgresStore, clock: Callable[[datetime | None], Clock]
+) -> Clock:
+    """The time of this process; with PostgreSQL never far from that of the other nodes.
+
+    Raises:
+        StartRefused: it is far from it.
+    """
+    if isinstance(store, SqliteStore) or clock is not SteadyClock:
+        return clock(await store.latest_time())
+    time = CheckedClock()
+    time.compare(await store.time())
+    if time.wrong:
+        raise StartRefused(
+            f"this machine's clock is {time.off:+.1f} s off the database's; waits and locks would"
+            " not be what they are on other nodes. Set it right, and start again"
+        )
+    return time
+
+
+async def _open_folder(
+    settings: Settings, create: bool, watch: StoreWatch
+) -> tuple[KeyRing, SqliteStore | PostgresStore]:
+    """The key ring and the database that *settings* name. Raises StartRefused."""
+    if settings.database:
+        return await _open_node(settings, create, watch)
+    return _open_file(settings, create, watch)
+
+
+def _open_file(settings: Settings, create: bool, watch: StoreWatch) -> tuple[KeyRing, SqliteStore]:
+    """Those of the data folder. Raises StartRefused."""
     if create:
         try:
             settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -279,22 +416,16 @@ def _open_folder(settings: Settings, create: bool) -> tuple[KeyRing, SqliteStore
             raise StartRefused(
                 f"cannot make the folder {settings.data}: {error.strerror}"
             ) from error
-    elif not settings.database.exists():
+    elif not settings.database_file.exists():
         raise StartRefused(_NO_DATA.format(settings.data, settings.data))
-    with contextlib.suppress(OSError):
-        kind = network_filesystem(settings.data, _MOUNTS.read_text())
-        if kind is not None:
-            raise StartRefused(
-                f"{settings.data} lies on {kind}, where SQLite cannot keep its promises; "
-                "use a local disk"
-            )
+    refuse_far_disk(settings.data)
     try:
-        fresh = not settings.database.exists()
+        fresh = not settings.database_file.exists()
         if fresh and not settings.keyring_file.exists():
             keyring = KeyRing.create(settings.keyring_file, datetime.now(UTC))
         else:
             keyring = KeyRing(settings.keyring_file)
-        store = SqliteStore(settings.database, keyring.keyed_hash(audit.AUDIT_KEY, b""))
+        store = SqliteStore(settings.database_file, keyring.keyed_hash(audit.AUDIT_KEY, b""), watch)
     except (KeyRingRefused, StoreRefused) as refused:
         raise StartRefused(str(refused)) from refused
     except OSError as error:
@@ -304,11 +435,81 @@ def _open_folder(settings: Settings, create: bool) -> tuple[KeyRing, SqliteStore
     return keyring, store
 
 
-async def _refuse_wrong_ring(store: SqliteStore, keyring: KeyRing) -> None:
-    known = await store.recall("keyring")
-    if known is None:
-        await store.remember("keyring", keyring.fingerprint())
-    elif known != keyring.fingerprint():
+def refuse_far_disk(folder: Path) -> None:
+    """Raises StartRefused when the folder is not on a disk of this machine."""
+    with contextlib.suppress(OSError):
+        kind = network_filesystem(folder, _MOUNTS.read_text())
+        if kind is not None:
+            raise StartRefused(
+                f"{folder} lies on {kind}, where SQLite cannot keep its promises; use a local disk"
+            )
+
+
+async def _open_node(
+    settings: Settings, create: bool, watch: StoreWatch
+) -> tuple[KeyRing, PostgresStore]:
+    """The same for a node of several: the database must be migrated, and the ring of the first
+    node is everybody's."""
+    try:
+        there = settings.keyring_file.exists()
+        if not there and not create:
+            raise StartRefused(
+                f"there is no key ring at {settings.keyring_file};"
+                " say with NIGHTLATCH_KEYRING where that of the nodes is"
+            )
+        if not there:
+            await _refuse_used(settings)
+            settings.keyring_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with contextlib.suppress(KeyRingRefused):  # another node was quicker with this file
+                KeyRing.create(settings.keyring_file, datetime.now(UTC))
+        keyring = KeyRing(settings.keyring_file)
+        store = await PostgresStore.open(
+            settings.database,
+            keyring.keyed_hash(audit.AUDIT_KEY, b""),
+            pool=settings.database_pool,
+            watch=watch,
+        )
+    except (KeyRingRefused, StoreRefused) as refused:
+        raise StartRefused(str(refused)) from refused
+    except OSError as error:
+        raise StartRefused(
+            f"cannot make the key ring {settings.keyring_file}: {error.strerror}"
+        ) from error
+    return keyring, store
+
+
+async def _refuse_used(settings: Settings) -> None:
+    """A new key ring is for a new database. Raises StartRefused, StoreRefused."""
+    store = await PostgresStore.open(settings.database, b"", pool=2)
+    try:
+        if await store.recall("keyring") is not None:
+            raise StartRefused(
+                f"there is no key ring at {settings.keyring_file}, and the database is in use;"
+                " put the key ring of the other nodes there"
+            )
+    finally:
+        await store.aclose()
+
+
+async def migrate_database(settings: Settings) -> int:
+    """Bring the PostgreSQL database to the current schema; how many steps that were.
+
+    Raises:
+        StartRefused: none is set, it cannot be reached, or is of a newer Nightlatch.
+    """
+    if not settings.database:
+        raise StartRefused(
+            "no PostgreSQL database is named; set NIGHTLATCH_DATABASE."
+            " A file of SQLite is migrated by nightlatch serve"
+        )
+    try:
+        return await migrate(settings.database)
+    except StoreRefused as refused:
+        raise StartRefused(str(refused)) from refused
+
+
+async def _refuse_wrong_ring(store: SqliteStore | PostgresStore, keyring: KeyRing) -> None:
+    if await store.remember_first("keyring", keyring.fingerprint()) != keyring.fingerprint():
         raise StartRefused("the key ring belongs to another Nightlatch; put back the right one")
     missing = (await store.kids_in_use()).keys() - {key.kid for key in keyring.listed()}
     if missing:
@@ -323,6 +524,11 @@ async def set_up(house: House) -> bool:
 
     Killed in the middle, the next start goes on from there.
     """
+    async with house.store.alone("set_up"):
+        return await _set_up_once(house)
+
+
+async def _set_up_once(house: House) -> bool:
     store = house.store
     if await store.recall("set_up") is not None:
         return False
@@ -355,10 +561,12 @@ def application(house: House) -> Door:
     if settings.sandbox_token:
         sandbox = Sandbox(world, settings.sandbox_token, house.step, faults)
         others.append((sandbox, _mounted_late(sandbox)))
-    onprem = OnPremises(world, house.metrics, settings.origin, settings.api_key)
+    onprem = OnPremises(world, house.metrics, settings.origin, settings.api_key, house.readiness)
     first = _mounted(onprem)
 
     def refuse(refusal: Refusal, path: str) -> Refused:
+        if path == READYZ and house.readiness.is_stopping:
+            return Refused(503, None, house.readiness.stopping_body)
         for face, _ in others:
             if face.serves(path):
                 return face.refused(refusal)
@@ -429,9 +637,18 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(name.strip().lower() for name in text.split(",") if name.strip())
 
 
-async def serve(house: House, stop: asyncio.Event, ready: Callable[[], Awaitable[None]]) -> None:
+async def serve(
+    house: House,
+    stop: asyncio.Event,
+    ready: Callable[[], Awaitable[None]],
+    listeners: Sequence[int] = (),
+) -> None:
     """Serve until *stop* is set, then let requests in flight finish. *ready* is called once
     the socket answers.
+
+    *listeners* are the listening sockets, one for each port, where another process opened them
+    and lets several share them. Then new connections are left to the others from *stop* on, and
+    what comes on the old ones is answered. So it is where other nodes serve the same database.
 
     Raises:
         StartRefused: the address is taken or cannot be bound.
@@ -439,17 +656,19 @@ async def serve(house: House, stop: asyncio.Event, ready: Callable[[], Awaitable
     settings = house.settings
     settings.refuse_if_unsafe()
     ports = [settings.port, settings.graph_port] if settings.graph_port else [settings.port]
-    for port in ports:
-        _refuse_taken(settings.host, port)
-    _warn_of_wrong_clock(await house.store.latest_time())
-    await house.store.remember("origin", settings.origin)
+    own = [] if listeners else listening(settings)  # Granian shares a port silently
+    await _prepare(house, own)
     log = structlog.get_logger()
     door = application(house)
     apps: list[App] = [door, AtRoot(door, "/graph")]
     if settings.graph_hosts:
         apps[0] = AtRoot(door, "/graph", _names(settings.graph_hosts))
     now = house.clock.now()
-    servers = [_server(settings, app, port, now) for app, port in zip(apps, ports, strict=False)]
+    listeners = listeners or [one.detach() for one in own]
+    servers = [
+        _server(settings, app, port, now, listener)
+        for app, port, listener in zip(apps, ports, listeners, strict=False)
+    ]
     workers = [
         asyncio.create_task(_again_and_again(_deliver, house, log)),
         asyncio.create_task(_again_and_again(_post, house, log)),
@@ -457,6 +676,9 @@ async def serve(house: House, stop: asyncio.Event, ready: Callable[[], Awaitable
         asyncio.create_task(_again_and_again(_look_after, house, log)),
         asyncio.create_task(_again_and_again(_refresh, house, log)),
         asyncio.create_task(_again_and_again(_tidy, house, log)),
+        asyncio.create_task(_again_and_again(_compare_clocks, house, log)),
+        asyncio.create_task(_again_and_again(_count_ledgers, house, log)),
+        asyncio.create_task(house.metrics.pulse()),
     ]
     serving = asyncio.gather(*(server.serve() for server in servers))
     try:
@@ -471,7 +693,15 @@ async def serve(house: House, stop: asyncio.Event, ready: Callable[[], Awaitable
         ends: set[asyncio.Future[Any]] = {stopping, serving}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        left = await door.close(STOP_SECONDS)
+        if own:  # else others answer at the same address
+            house.readiness.stop()
+        seconds: float = STOP_SECONDS
+        if settings.database or not own:  # others serve on
+            if own:
+                await _until_nobody_waits(listeners)
+            _turn_away(listeners)
+            seconds -= await door.retire(seconds)
+        left = await door.close(seconds)
         log.info("stopped", waiting=left)
     finally:
         for server in servers:
@@ -481,28 +711,52 @@ async def serve(house: House, stop: asyncio.Event, ready: Callable[[], Awaitable
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
         await house.store.tidy(house.clock.now())
+        await asyncio.to_thread(traces.stop)
+
+
+async def _prepare(house: House, own: Sequence[socket.socket]) -> None:
+    """What comes before the first request; when that is refused, *own* sockets are closed."""
+    try:
+        if not isinstance(house.clock, CheckedClock):
+            _warn_of_wrong_clock(await house.store.latest_time())
+        await house.store.remember("origin", house.settings.origin)
+        _start_traces(house.settings)
+    except BaseException:
+        for one in own:
+            one.close()
+        raise
+
+
+def _start_traces(settings: Settings) -> None:
+    if settings.traces:
+        try:
+            traces.start(settings.traces, __version__)
+        except traces.TracesRefused as refused:
+            raise StartRefused(str(refused)) from refused
 
 
 class _Server(Server):
-    """Granian's, without the socket that it opens to try the address and never closes."""
+    """Granian's, on *listener*, a socket that listens already. Granian closes it."""
+
+    listener: int
 
     def _init_shared_socket(self) -> None:
-        spec: Any = SocketSpec(self.bind_addr, self.bind_port, self.backlog)
-        self._ssp = spec
+        holder: Any = SocketHolder  # its types forget the backlog
+        self._shd = holder(self.listener, False, self.backlog)
 
 
-def _server(settings: Settings, app: App, port: int, now: datetime) -> Server:
+def _server(settings: Settings, app: App, port: int, now: datetime, listener: int) -> Server:
     cert, key = settings.tls_cert, settings.tls_key
     if settings.tls and cert is None:
         cert, key = self_signed(settings.data / "tls", settings.host, now)
-    return _Server(
+    server = _Server(
         app,
         address=settings.host,
         port=port,
         interface=Interfaces.ASGINL,
         http=HTTPModes.http1,
         websockets=False,
-        backlog=1_024,
+        backlog=_BACKLOG,
         backpressure=512,
         log_enabled=False,
         http1_settings=HTTP1Settings(
@@ -512,20 +766,84 @@ def _server(settings: Settings, app: App, port: int, now: datetime) -> Server:
         ssl_key=key,
         ssl_protocol_min=SSLProtocols.tls12,  # clients of the On-Premises era may not know 1.3
     )
+    server.listener = listener
+    return server
 
 
-def _refuse_taken(host: str, port: int) -> None:
-    """Granian shares a port silently; two servers by mistake must not."""
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that has the address for itself, and does not listen yet.
+
+    Raises:
+        StartRefused: the address is taken or cannot be bound.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise StartRefused(
-                f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}; "
-                "choose another with --port"
-            ) from error
+    found = socket.socket(family)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host, port))
+    except OSError as error:
+        found.close()
+        raise StartRefused(
+            f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}; "
+            "choose another with --port"
+        ) from error
+    return found
+
+
+def listening(settings: Settings) -> list[socket.socket]:
+    """A listening socket for each port, to be shared by several processes.
+
+    Shared, and not one for each process: what waits in it to be accepted is lost to nobody when
+    one of them ends. Raises StartRefused.
+    """
+    found: list[socket.socket] = []
+    try:
+        for port in filter(None, (settings.port, settings.graph_port)):
+            found.append(bound(settings.host, port))
+            found[-1].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            found[-1].listen(_BACKLOG)
+    except StartRefused:
+        for one in found:
+            one.close()
+        raise
+    return found
+
+
+async def _until_nobody_waits(listeners: Sequence[int]) -> None:
+    """Wait for a moment in which each connection was accepted, for not too long: one that waits
+    is cut by a listener that ends."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DELIVER_EVERY):
+            while any(map(_waiting, listeners)):
+                await asyncio.sleep(0)
+
+
+def _waiting(listener: int) -> int:
+    """How many connections wait in it to be accepted; 0 where the system does not tell."""
+    if not hasattr(socket, "TCP_INFO"):
+        return 0
+    with socket.socket(fileno=os.dup(listener)) as found:
+        info = found.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _QUEUED.size)
+    (count,) = _QUEUED.unpack(info)
+    return int(count)
+
+
+def _turn_away(listeners: Sequence[int]) -> None:
+    """Accept no more connections, and leave the sockets and what waits in them to the others.
+
+    Granian ends its connections when it stops accepting. So it goes on, at a socket that
+    nobody is told of.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        deaf.setblocking(False)
+        for listener in listeners:
+            os.dup2(deaf.fileno(), listener)
+
+
+def with_certificate(settings: Settings, now: datetime) -> None:
+    """Make the self-signed certificate, if that is what is served with and there is none yet."""
+    if settings.tls and settings.tls_cert is None:
+        self_signed(settings.data / "tls", settings.host, now)
 
 
 async def _until_answering(host: str, port: int, serving: "asyncio.Future[Any]") -> None:
@@ -549,7 +867,9 @@ async def _again_and_again(
         try:
             await work(house)
         except Exception as error:  # noqa: BLE001 - logged, and tried again
-            log.error("upkeep failed", error=type(error).__name__, where=logs.frames(error))
+            said = isinstance(error, Unavailable) and isinstance(house.store, PostgresStore)
+            if not said:  # PostgreSQL's store says once that it fails
+                log.error("upkeep failed", error=type(error).__name__, where=logs.frames(error))
             await asyncio.sleep(_DELIVER_EVERY)
 
 
@@ -651,13 +971,32 @@ async def _look_after(house: House) -> None:
 
 async def _refresh(house: House) -> None:
     """All numbers at the Cloud API, now and then; an account that fails is not tried at once."""
-    await upkeep.refresh_links(house.world)
+    async with house.store.alone("refresh", wait=False) as mine:
+        if mine:
+            await upkeep.refresh_links(house.world)
     await asyncio.sleep(_TIDY_EVERY)
+
+
+async def _compare_clocks(house: House) -> None:
+    """A node whose clock left the others' refuses everything until it is back."""
+    await asyncio.sleep(_COMPARE_EVERY)
+    if isinstance(house.clock, CheckedClock) and isinstance(house.store, PostgresStore):
+        was = house.clock.wrong
+        house.clock.compare(await house.store.time())
+        if house.clock.wrong and not was:
+            structlog.get_logger().error("the clock is wrong", off=house.clock.off)
 
 
 async def _tidy(house: House) -> None:
     await house.store.tidy(house.clock.now())
     await asyncio.sleep(_TIDY_EVERY)
+
+
+async def _count_ledgers(house: House) -> None:
+    """How near numbers at the Cloud API are to Meta's limits, for the metrics."""
+    found = await census.ledgers(house.world)
+    house.metrics.show_ledgers(found.linked, found.unknown, found.near, found.closed)
+    await asyncio.sleep(_COUNT_EVERY)
 
 
 @asynccontextmanager

@@ -308,6 +308,44 @@ class CloudApi(Protocol):
         """Let the account's webhooks go to the token's app."""
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits in one queue."""
+
+    count: int
+    """How many; a store may stop counting at 10,000."""
+    oldest: datetime | None
+    """When the longest due of those counted was due; None when nothing is due yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits to be sent."""
+
+    codes: Waiting
+    mail: Waiting
+    webhooks: Waiting
+
+    def queues(self) -> tuple[tuple[str, Waiting], ...]:
+        """Each queue with its name."""
+        return ("codes", self.codes), ("mail", self.mail), ("webhooks", self.webhooks)
+
+
+class StoreWatch(Protocol):
+    """Hears what a store does inside. Every method returns at once, never raises, and may be
+    called by any thread."""
+
+    def retried(self, why: str) -> None:
+        """Something was done again: after a ``conflict`` of versions, a ``serialization``
+        failure, a ``deadlock``, or a ``lock`` that was not to be had."""
+
+    def committed(self, changes: int) -> None:
+        """So many changes became durable with one commit."""
+
+    def connections(self, connected: int, busy: int) -> None:
+        """Of so many connections to the database so many are in use."""
+
+
 class OneTimeCodes(Protocol):
     """Codes of authenticator apps (RFC 6238: SHA-1, 30 s, six digits)."""
 
@@ -790,6 +828,9 @@ class Store(Protocol):
 
     async def waiting_for(self, e164: str) -> int:
         """How many messages to this phone are still in the outbox."""
+
+    async def backlog(self, now: datetime) -> Backlog:
+        """What waits to be sent, without what has expired."""
 
     # Upkeep
     async def sealed_with_others(self, kid: str) -> Sequence[SealedValue]:

@@ -6,6 +6,7 @@ option wins. Secrets are no options. ``docs/reference/settings.md`` is written f
 
 import ipaddress
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -15,21 +16,33 @@ from typing import Any
 
 from nightlatch.domain.limits import API_KEY_LENGTH, CLOUD_SECONDS
 from nightlatch.domain.linked import TurnOff
+from nightlatch.traces import TracesRefused, refuse_bad_endpoint
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 _SANDBOX_TOKEN = (16, 128)
+_POSTGRESQL = ("postgresql://", "postgres://")
+_PASSWORD = re.compile(r"[a-z]+://[^/@]*:[^/@]*@|.*[?&]password=")
+_WORKERS = (1, 64)
 
 
 class SettingRefused(Exception):
     """A setting cannot be used; the message says which and what fits."""
 
 
-def _setting(default: Any, says: str, env: str, unit: str = "", *, secret: bool = False) -> Any:
+def _setting(
+    default: Any,
+    says: str,
+    env: str,
+    unit: str = "",
+    *,
+    secret: bool = False,
+    shown: bool = True,
+) -> Any:
     """*secret* ones come from the environment alone: everybody on the machine sees arguments."""
     told = {"says": says, "env": env, "unit": unit, "secret": secret}
-    return field(default=default, repr=not secret, metadata=told)
+    return field(default=default, repr=shown and not secret, metadata=told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +57,18 @@ class Settings:
         "File of the key ring, when it should not lie in the data folder.",
         "NIGHTLATCH_KEYRING",
     )
+    database: str = _setting(
+        "",
+        "PostgreSQL database that several nodes share, as postgresql://user@host/name; without"
+        " one, a file of SQLite in the data folder. A password in it is only taken from the"
+        " environment.",
+        "NIGHTLATCH_DATABASE",
+        shown=False,
+    )
+    database_pool: int = _setting(
+        10, "Connections to PostgreSQL that one process opens at most.",
+        "NIGHTLATCH_DATABASE_POOL", "2-1000",
+    )  # fmt: skip
     host: str = _setting("127.0.0.1", "Address to listen on.", "NIGHTLATCH_HOST")
     port: int = _setting(9090, "Port to listen on.", "NIGHTLATCH_PORT", "1-65535")
     tls: bool = _setting(
@@ -187,13 +212,26 @@ class Settings:
     log_level: str = _setting(
         "info", "`debug`, `info`, `warning` or `error`.", "NIGHTLATCH_LOG_LEVEL"
     )
+    traces: str = _setting(
+        "",
+        "Where traces are sent as OTLP over HTTP; needs the extra `nightlatch[otel]`.",
+        "NIGHTLATCH_TRACES",
+        "like `http://127.0.0.1:4318/v1/traces`",
+    )
     hash_threads: int = _setting(
         0, "Threads that hash PINs and passwords; 0 means one for each core.",
         "NIGHTLATCH_HASH_THREADS", "threads of 19 MiB",
     )  # fmt: skip
 
+    workers: int = _setting(
+        1,
+        "Server processes that share the port, for machines with several cores.",
+        "NIGHTLATCH_WORKERS",
+        "processes, {}-{}".format(*_WORKERS),
+    )
+
     @property
-    def database(self) -> Path:
+    def database_file(self) -> Path:
         return self.data / "nightlatch.db"
 
     @property
@@ -249,6 +287,7 @@ class Settings:
             raise SettingRefused("--port must be 1 to 65535")
         if self.hash_threads < 0:
             raise SettingRefused("--hash-threads must be 0 or more")
+        self._refuse_unfit_workers()
         if self.public_url and not self.public_url.startswith(("http://", "https://")):
             raise SettingRefused("--public-url must begin with http:// or https://")
         if self.log_format not in ("auto", "json", "console"):
@@ -256,8 +295,27 @@ class Settings:
         if self.log_level not in ("debug", "info", "warning", "error"):
             raise SettingRefused("--log-level must be debug, info, warning or error")
         self.proxies()
+        self.refuse_unsafe_database()
+        self._refuse_unsafe_traces()
         self._refuse_unsafe_graph()
         self._refuse_unsafe_mail()
+
+    def refuse_unsafe_database(self) -> None:
+        """Raises SettingRefused."""
+        if self.database and not self.database.startswith(_POSTGRESQL):
+            raise SettingRefused("--database must begin with postgresql://")
+        if not 2 <= self.database_pool <= 1_000:
+            raise SettingRefused("--database-pool must be 2 to 1000")
+
+    def _refuse_unfit_workers(self) -> None:
+        low, high = _WORKERS
+        if not low <= self.workers <= high:
+            raise SettingRefused(f"--workers must be {low} to {high}")
+        if self.workers > 1 and self.sandbox_token:
+            raise SettingRefused(
+                "--workers and NIGHTLATCH_SANDBOX_TOKEN do not go together: the sandbox steps the"
+                " clock of one process"
+            )
 
     def _refuse_unsafe_graph(self) -> None:
         if self.graph_errors not in ("docs", "openapi"):
@@ -271,6 +329,13 @@ class Settings:
         low, high = _SANDBOX_TOKEN
         if self.sandbox_token and not low <= len(self.sandbox_token) <= high:
             raise SettingRefused(f"NIGHTLATCH_SANDBOX_TOKEN must have {low} to {high} characters")
+
+    def _refuse_unsafe_traces(self) -> None:
+        if self.traces:
+            try:
+                refuse_bad_endpoint(self.traces)
+            except TracesRefused as refused:
+                raise SettingRefused(str(refused)) from refused
 
     def _refuse_unsafe_mail(self) -> None:
         if self.smtp_security not in ("starttls", "tls", "none"):
@@ -312,6 +377,11 @@ def load(environment: Mapping[str, str] | None = None, **chosen: Any) -> Setting
     Raises:
         SettingRefused: a value does not fit its setting.
     """
+    if _PASSWORD.match(chosen.get("database") or ""):
+        raise SettingRefused(
+            "--database holds a password, and everybody on the machine sees arguments;"
+            " give it in NIGHTLATCH_DATABASE, PGPASSWORD or a password file"
+        )
     environment = os.environ if environment is None else environment
     values: dict[str, Any] = {}
     for one in fields(Settings):

@@ -22,4 +22,4 @@ async def test_commands_that_come_and_go_leave_the_running_server_its_log(town: 
 
     assert (await town.owner.set_pin(OWNER.pin)).status == 200
     assert (await town.owner.register(OWNER.pin)).status == 201
-    assert town.house.store.path.with_name("nightlatch.db-wal").exists()
+    assert town.house.settings.database_file.with_name("nightlatch.db-wal").exists()

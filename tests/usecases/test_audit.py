@@ -23,7 +23,7 @@ async def a_trail(scene: Scene) -> str:
 
 def tamper(scene: Scene, sql: str, *values: Any) -> None:
     """Change the database behind Nightlatch's back."""
-    connection = sqlite3.connect(scene.house.store.path)
+    connection = sqlite3.connect(scene.house.settings.database_file)
     try:
         with connection:
             assert connection.execute(sql, values).rowcount == 1

@@ -119,7 +119,7 @@ async def test_the_text_of_a_token_is_not_stored(scene: Scene, token):
     session = await who(scene, token)
 
     assert token.encode() not in session.token_hash
-    assert token.encode() not in scene.house.store.path.read_bytes()
+    assert token.encode() not in scene.house.settings.database_file.read_bytes()
 
 
 async def test_a_token_lives_seven_days(scene: Scene, token):

@@ -24,7 +24,7 @@ async def test_everything_is_sealed_with_the_new_key_and_still_opens(scene: Scen
     await a_busy_day(scene)
     heard: list[tuple[int, int]] = []
 
-    kid = scene.house.keyring.add_key(scene.world.clock.now())
+    kid = scene.house.keyring.write_with_next(scene.world.clock.now())
     done, unreadable = await keys.rewrap(scene.world, kid, lambda d, of: heard.append((d, of)))
 
     assert (done, unreadable, heard) == (5, [], [(5, 5)])
@@ -39,7 +39,7 @@ async def test_everything_is_sealed_with_the_new_key_and_still_opens(scene: Scen
 
 async def test_a_second_time_there_is_nothing_to_do(scene: Scene):
     await a_busy_day(scene)
-    kid = scene.house.keyring.add_key(scene.world.clock.now())
+    kid = scene.house.keyring.write_with_next(scene.world.clock.now())
     await keys.rewrap(scene.world, kid, silent)
 
     assert await keys.rewrap(scene.world, kid, silent) == (0, [])
@@ -47,7 +47,7 @@ async def test_a_second_time_there_is_nothing_to_do(scene: Scene):
 
 async def test_the_pending_code_is_still_right_after_a_new_key(scene: Scene):
     await a_busy_day(scene)
-    kid = scene.house.keyring.add_key(scene.world.clock.now())
+    kid = scene.house.keyring.write_with_next(scene.world.clock.now())
 
     await keys.rewrap(scene.world, kid, silent)
     await scene.enter(scene.thief, await scene.code())
@@ -63,7 +63,7 @@ async def test_what_cannot_be_opened_is_left_alone_and_named(scene: Scene):
         number.id,
         lambda n: rules.turn_on(n, OWNER.pin, foreign, None, "x", scene.world.clock.now()),
     )
-    kid = scene.house.keyring.add_key(scene.world.clock.now())
+    kid = scene.house.keyring.write_with_next(scene.world.clock.now())
 
     done, unreadable = await keys.rewrap(scene.world, kid, silent)
 
@@ -74,7 +74,7 @@ async def test_what_cannot_be_opened_is_left_alone_and_named(scene: Scene):
 
 async def test_a_pin_that_changes_meanwhile_keeps_its_new_value(scene: Scene):
     await scene.owner_is_protected()
-    kid = scene.house.keyring.add_key(scene.world.clock.now())
+    kid = scene.house.keyring.write_with_next(scene.world.clock.now())
     values = await scene.world.store.sealed_with_others(kid)
 
     await two_step.turn_on(scene.world, scene.owner, OWNER.new_pin)
@@ -88,7 +88,7 @@ async def test_a_pin_that_changes_meanwhile_keeps_its_new_value(scene: Scene):
 async def test_a_key_that_is_gone_opens_nothing(scene: Scene):
     await scene.owner_is_protected()
     old = scene.house.keyring.writable
-    scene.house.keyring.add_key(scene.world.clock.now())
+    scene.house.keyring.write_with_next(scene.world.clock.now())
 
     scene.house.keyring.drop_keys({old})
 

@@ -280,7 +280,7 @@ async def test_what_is_no_address_is_not_invited(office: Office, email):
 async def test_the_invitations_secret_is_in_no_row_but_sealed(office: Office):
     token = await invited(office)
 
-    path = office.scene.house.store.path
+    path = office.scene.house.settings.database_file
     files = {file.name: file.read_bytes() for file in path.parent.glob(f"{path.name}*")}
     assert any(ANNA.encode() in held for held in files.values())
     assert not [name for name, held in files.items() if token.encode() in held]

@@ -676,7 +676,7 @@ async def test_the_link_is_in_no_file_but_sealed(office: Office):
     await office.owner_is_protected()
     token = await link(office)
 
-    path = office.scene.house.store.path
+    path = office.scene.house.settings.database_file
     files = {file.name: file.read_bytes() for file in path.parent.glob(f"{path.name}*")}
     assert any(POST.encode() in held for held in files.values())
     assert not [name for name, held in files.items() if token.encode() in held]

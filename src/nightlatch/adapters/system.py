@@ -4,6 +4,9 @@ import secrets
 import time
 from datetime import UTC, datetime, timedelta
 
+from nightlatch.domain.errors import Unavailable
+from nightlatch.domain.limits import NODE_CLOCK_SECONDS
+
 _READ = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # BOOTTIME counts sleep, too
 
 
@@ -24,6 +27,33 @@ class SteadyClock:
         return self._start + timedelta(
             microseconds=(time.clock_gettime_ns(_READ) - self._count) // 1_000
         )
+
+
+class CheckedClock:
+    """A ``SteadyClock`` that is compared with the clock that all nodes share.
+
+    While it is further off than NODE_CLOCK_SECONDS it tells no time: waits, locks and
+    lives of codes would not be what they are on other nodes.
+    """
+
+    def __init__(self) -> None:
+        self._steady = SteadyClock()
+        self.off = 0.0
+        """Seconds that this clock is ahead."""
+
+    @property
+    def wrong(self) -> bool:
+        return abs(self.off) > NODE_CLOCK_SECONDS
+
+    def now(self) -> datetime:
+        """Raises Unavailable while it is wrong."""
+        if self.wrong:
+            raise Unavailable
+        return self._steady.now()
+
+    def compare(self, shared: datetime) -> None:
+        """Hear what the shared clock said just now."""
+        self.off = (self._steady.now() - shared).total_seconds()
 
 
 class SystemChance:

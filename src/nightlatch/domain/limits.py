@@ -369,7 +369,10 @@ HEADER_BYTES: Final = _limit("HEADER_BYTES", 16_384, "bytes of a request's head"
 HEADER_SECONDS: Final = _limit("HEADER_SECONDS", 5, "seconds to send the head", "our choice")
 BODY_SECONDS: Final = _limit("BODY_SECONDS", 20, "seconds to send the body", "our choice")
 STORE_SECONDS: Final = _limit(
-    "STORE_SECONDS", 1.8, "seconds a change may wait for the store before 503", "our choice"
+    "STORE_SECONDS", 1.6, "seconds a change may wait for the store before 503", "our choice"
+)
+NODE_CLOCK_SECONDS: Final = _limit(
+    "NODE_CLOCK_SECONDS", 2, "seconds a node's clock may be off the database's", "our choice"
 )
 STOP_SECONDS: Final = _limit(
     "STOP_SECONDS", 10, "seconds that requests in flight get when the server stops", "our choice"

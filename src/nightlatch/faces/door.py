@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import structlog
 
+from nightlatch import traces
 from nightlatch.domain.errors import (
     BodyTooLarge,
     PathUnknown,
@@ -51,6 +52,8 @@ _ROUND: Final = 0.01  # seconds
 _QUIET_ROUNDS: Final = 4
 """How many rounds without a request end a door that closes. Rounds, because on a busy machine
 they take longer, as does what is still on its way."""
+_FAREWELL: Final = 0.5
+"""Seconds without a request after which a door that retires is not expected to get one."""
 _CODINGS: Final = {b"content-encoding": b"identity", b"transfer-encoding": b"chunked"}
 
 
@@ -119,9 +122,28 @@ class Door:
         self._largest = largest
         self._log = structlog.get_logger()
         self._in_flight: set[asyncio.Task[Any] | None] = set()
-        metrics.in_flight.set_function(lambda: len(self._in_flight))
         self._closing = False
+        self._retiring = False
         self._begun = 0
+
+    async def retire(self, seconds: float) -> float:
+        """Let each answer end its connection, until nothing has come for a while, for *seconds*
+        at most; how many it took.
+
+        For a process that gets no new connections: who kept one open learns from an answer
+        that the next request needs another, which leads elsewhere.
+        """
+        self._retiring = True
+        loop = asyncio.get_running_loop()
+        started = asked = loop.time()
+        begun = self._begun
+        while (now := loop.time()) < started + seconds:
+            if self._in_flight or begun != self._begun:
+                begun, asked = self._begun, now
+            elif now > asked + _FAREWELL:
+                break
+            await asyncio.sleep(_ROUND)
+        return loop.time() - started
 
     async def close(self, seconds: float) -> int:
         """Take no more requests, and wait for those in flight; how many did not finish in time.
@@ -156,6 +178,8 @@ class Door:
                 note.answered = True
                 note.status = message["status"]
                 message["headers"] = [*message["headers"], request_id]
+                if self._retiring:
+                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
         async def heard() -> MutableMapping[str, Any]:
@@ -166,18 +190,22 @@ class Door:
                 note.first_chunk = message.get("body", b"")
             return message
 
-        task = asyncio.current_task()
-        self._in_flight.add(task)
-        self._begun += 1
-        try:
-            refusal = Unavailable() if self._closing else self._look(scope)
-            if refusal is None:
-                refusal = await self._let_in(scope, heard, told, note)
-            if refusal is not None:
-                await self._refuse(refusal, scope["path"], note, told)
-        finally:
-            self._in_flight.discard(task)
-            self._count(scope["method"], note, (time.perf_counter() - started) * 1000)
+        traceparent = header(scope, b"traceparent") if traces.are_on() else None
+        with traces.serving(_method(scope), traceparent) as span:
+            task = asyncio.current_task()
+            self._in_flight.add(task)
+            self._begun += 1
+            self._metrics.arrived()
+            try:
+                refusal = Unavailable() if self._closing else self._look(scope)
+                if refusal is None:
+                    refusal = await self._let_in(scope, heard, told, note)
+                if refusal is not None:
+                    await self._refuse(refusal, scope["path"], note, told)
+            finally:
+                self._in_flight.discard(task)
+                self._count(_method(scope), note, (time.perf_counter() - started) * 1000)
+                _describe(span, _method(scope), note)
 
     async def _let_in(
         self, scope: Scope, receive: Receive, send: Send, note: Note
@@ -253,7 +281,7 @@ class Door:
         self._log.info(
             "request",
             request_id=note.request_id,
-            method=method if method in _METHODS else "other",
+            method=method,
             route=note.route,
             client=note.client,
             status=note.status,
@@ -287,6 +315,26 @@ class AtRoot:
 
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def _method(scope: Scope) -> str:
+    return str(scope["method"]) if scope["method"] in _METHODS else "other"
+
+
+def _describe(span: traces.Span, method: str, note: Note) -> None:
+    """What a trace tells of a request: nothing that it brought."""
+    if not traces.are_on():
+        return
+    span.called(note.route)
+    facts: dict[str, traces.Fact] = {
+        "http.request.method": method,
+        "http.route": note.route,
+        "http.response.status_code": note.status,
+        "nightlatch.request_id": note.request_id,
+    }
+    if note.refusal is not None:
+        facts["nightlatch.refusal"] = note.refusal
+    span.tell(**facts)
 
 
 def _name(host: bytes) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from nightlatch import bootstrap
+from nightlatch import bootstrap, moving, workers
 from nightlatch.adapters.hashing import CHEAP
 from nightlatch.bootstrap import House
 from nightlatch.domain.mail import MailState
@@ -42,6 +42,10 @@ class Line:
             lambda *_: None,
             bootstrap.StartRefused,
             bootstrap.throw_away,
+            bootstrap.migrate_database,
+            workers.serve_many,
+            move=moving.move,
+            give_up=moving.give_up,
         )
         given = [*map(str, words), *(["--data", str(self.data)] if data else [])]
         done = CliRunner().invoke(

@@ -30,7 +30,7 @@ NEEDS_A_FOLDER: list[tuple[str, ...]] = [
     ("numbers", "list"), ("numbers", "show", E164), ("numbers", "certificate", E164),
     ("numbers", "unlock", E164), ("numbers", "add", E164, "--name", "X"), ("clients", "list"),
     ("clients", "add", "shop"), ("codes", E164), ("users", "reset-password"), ("keys", "list"),
-    ("keys", "rotate"), ("audit", "show"), ("audit", "verify"), ("audit", "export"),
+    ("keys", "rotate"), ("keys", "add"), ("keys", "drop-old"), ("audit", "show"), ("audit", "verify"), ("audit", "export"),
     ("backup", "copy.db"), ("check",), ("numbers", "name", E164, "X"), ("numbers", "approve", E164),
     ("numbers", "decline", E164), ("numbers", "deregister", E164), ("numbers", "export"),
     ("numbers", "import", __file__), ("members", "list"), ("members", "reset-password", "a@b.com"),
@@ -46,7 +46,7 @@ def test_there_is_every_command_that_is_promised():
     assert leaves >= {
         "serve", "demo", "numbers add", "numbers list", "numbers show", "numbers certificate",
         "numbers unlock", "clients add", "clients list", "codes", "users reset-password",
-        "keys list", "keys rotate", "audit show", "audit verify", "audit export", "backup",
+        "keys list", "keys rotate", "keys add", "keys drop-old", "audit show", "audit verify", "audit export", "backup",
         "check", "numbers name", "numbers approve", "numbers decline", "numbers deregister",
         "numbers export", "numbers import", "members add", "members list",
         "members reset-password", "mail list", "mail show", "mail retry", "portfolios list",
@@ -284,6 +284,23 @@ def test_keys_rotate_drop_old_forgets_the_old_key(line: Line):
     (key,) = line.json("keys", "list")
     assert key["sealed_values"] == 4
     assert len(json.loads((line.data / "keyring.json").read_text())["sealing"]) == 1
+    assert line("check").exit_code == 0
+
+
+def test_keys_that_are_added_copied_rotated_and_dropped_are_one_new_key_in_the_end(line: Line):
+    added = line("keys", "add")
+    old, waits = line.json("keys", "list")
+    refused = line("keys", "rotate", "--drop-old")
+    rotated = line("keys", "rotate")
+    dropped = line("keys", "drop-old")
+
+    (left,) = line.json("keys", "list")
+    assert added.stdout.startswith(f"added key {waits['kid']}; copy the key ring to all nodes")
+    assert (old["new_values"], waits["new_values"]) == ("yes", "next")
+    assert (refused.exit_code, "nightlatch keys drop-old" in refused.stderr) == (1, True)
+    assert rotated.stdout == f"new key {waits['kid']}; 4 values sealed anew\n"
+    assert dropped.stdout == "old keys are forgotten; 0 values sealed anew\n"
+    assert (left["kid"], left["new_values"], left["sealed_values"]) == (waits["kid"], "yes", 4)
     assert line("check").exit_code == 0
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from nightlatch import __version__, bootstrap
+from nightlatch import __version__, bootstrap, moving, workers
 from nightlatch.faces.cli.commands import Parts, cli
 from nightlatch.faces.cli.demo import Stage
 from tests.faces.cli.conftest import Line
@@ -227,7 +227,8 @@ def test_the_demonstration_of_a_story_that_goes_wrong_says_so_and_exits_with_3()
 
     parts = Parts(
         bootstrap.open_house, bootstrap.set_up, bootstrap.serve, lambda *_: None,
-        bootstrap.StartRefused, spoiled,
+        bootstrap.StartRefused, spoiled, bootstrap.migrate_database, workers.serve_many,
+        moving.move, moving.give_up,
     )  # fmt: skip
     done = CliRunner().invoke(cli, ["demo", "--no-color"], obj=parts)
 

@@ -273,7 +273,7 @@ async def test_a_store_that_takes_no_writes_compares_nothing_and_recovers(
 ):
     await town.owner_is_protected()
     owner, thief = town.owner, town.thief
-    other = sqlite3.connect(town.house.settings.database, isolation_level=None)
+    other = sqlite3.connect(town.house.settings.database_file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
     before = witness.rows()
@@ -349,7 +349,7 @@ async def test_row_61_a_key_that_the_ring_lost_opens_nothing_until_it_is_back(
     house = town.house
     whole = house.settings.keyring_file.read_text()
     old = {key.kid for key in house.keyring.listed()}
-    house.keyring.add_key(house.clock.now())
+    house.keyring.write_with_next(house.clock.now())
     house.keyring.drop_keys(old)
 
     await witness.refused(town.thief.register(THIEF.wrong_pin), 503, 1011, may_change=GUESS)

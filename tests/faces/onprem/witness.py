@@ -38,7 +38,9 @@ class Witness:
     def __init__(self, town: Town, log: io.StringIO) -> None:
         self._town = town
         self._log = log
-        self._database = sqlite3.connect(f"file:{town.house.settings.database}?mode=ro", uri=True)
+        self._database = sqlite3.connect(
+            f"file:{town.house.settings.database_file}?mode=ro", uri=True
+        )
         self._database.row_factory = sqlite3.Row
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
@@ -20,6 +20,7 @@ from nightlatch.faces.cli import (
     doctor,
     mail,
     members,
+    move,
     numbers,
     output,
     portfolios,
@@ -32,6 +33,7 @@ from nightlatch.faces.cli.demo import play
 from nightlatch.faces.cli.frame import (
     BROKEN,
     DATA_HELP,
+    DATABASE_HELP,
     REFUSED,
     Parts,
     as_file,
@@ -102,17 +104,41 @@ def serve(context: click.Context, /, data: Path | None, **chosen: Any) -> None:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, stop.set)
+        if settings.workers > 1:
+            await _serve_many(parts, settings, stop)
+            return
         async with parts.open_house(settings, create=True) as house:
             first = await parts.set_up(house)
 
             async def ready() -> None:
-                number = (await house.world.store.numbers(limit=1))[0]
-                link = await first_owner_link(house.world)
-                click.echo(_welcome(settings, number, link, first=first))
+                click.echo(await _greeting(house, first=first))
 
             await parts.serve(house, stop, ready)
 
     run(parts, work())
+
+
+async def _serve_many(parts: Parts, settings: Settings, stop: asyncio.Event) -> None:
+    """Set up in this process, then serve in others. SIGHUP replaces them one by one."""
+    replace = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, replace.set)
+    greetings = []
+
+    async def prepare() -> None:
+        async with parts.open_house(settings, create=True) as house:
+            first = await parts.set_up(house)
+            greetings.append(await _greeting(house, first=first))
+
+    async def ready() -> None:
+        click.echo(greetings[0])
+
+    await parts.serve_many(settings, stop, replace, prepare, ready)
+
+
+async def _greeting(house: House, *, first: bool) -> str:
+    number = (await house.world.store.numbers(limit=1))[0]
+    link = await first_owner_link(house.world)
+    return _welcome(house.settings, number, link, first=first)
 
 
 def _welcome(settings: Settings, number: Number, link: str | None, *, first: bool) -> str:
@@ -145,6 +171,26 @@ def _welcome(settings: Settings, number: Number, link: str | None, *, first: boo
     if settings.tls and settings.tls_cert is None:
         lines.append(f"  TLS           self-signed, {settings.data / 'tls' / 'cert.pem'}")
     return "\n".join([*lines, ""])
+
+
+@cli.command()
+@click.option("--database", help=DATABASE_HELP)
+@click.pass_context
+def migrate(context: click.Context, /, database: str | None) -> None:
+    """Bring a PostgreSQL database to the schema of this version.
+
+    Safe to run again, and by several at once. A file of SQLite
+    is brought there by `nightlatch serve`.
+    """
+    parts: Parts = context.obj
+
+    async def work() -> int:
+        settings = load(database=database)
+        settings.refuse_unsafe_database()
+        return await parts.migrate(settings)
+
+    done = run(parts, work())
+    click.echo(f"migrated, {done} steps" if done else "nothing to do")
 
 
 @cli.command()
@@ -285,7 +331,7 @@ async def keys_list(house: House, as_json: bool) -> None:
         {
             "kid": key.kid,
             "created": key.created_at,
-            "new_values": "yes" if key.writes else "no",
+            "new_values": "yes" if key.writes else "next" if key.waits else "no",
             "sealed_values": count,
         }
         for key, count in await house.key_list()
@@ -293,17 +339,46 @@ async def keys_list(house: House, as_json: bool) -> None:
     output.rows(found, as_json=as_json, empty="no keys")
 
 
+@keys_.command("add")
+@with_house
+async def keys_add(house: House) -> None:
+    """Add a key that opens values and seals none until the next rotation.
+
+    For nodes that have copies of the key ring: copy it to all of them, then rotate.
+    """
+    kid = house.add_key()
+    click.echo(f"added key {kid}; copy the key ring to all nodes, then run: nightlatch keys rotate")
+
+
 @keys_.command("rotate")
 @click.option("--drop-old", is_flag=True, help="Forget old keys; older backups cannot be opened.")
 @with_house
 async def keys_rotate(house: House, drop_old: bool) -> None:
-    """Make a new key and seal everything with it.
+    """Seal everything with the key that was added, or with a new one.
 
     No PIN is needed, and servers go on running.
     """
     with output.progress("sealing anew") as tell:
         kid, done, unreadable = await house.rotate(tell, drop_old=drop_old)
     click.echo(f"new key {kid}; {done} values sealed anew")
+    _stop_if(unreadable)
+
+
+@keys_.command("drop-old")
+@with_house
+async def keys_drop_old(house: House) -> None:
+    """Forget the keys before the one that seals; older backups cannot be opened.
+
+    What they still seal is sealed anew before. All nodes must have the key ring as it was after
+    the last rotation: one that has an older copy would seal with a key that nobody has.
+    """
+    with output.progress("sealing anew") as tell:
+        done, unreadable = await house.drop_old_keys(tell)
+    click.echo(f"old keys are forgotten; {done} values sealed anew")
+    _stop_if(unreadable)
+
+
+def _stop_if(unreadable: Sequence[object]) -> None:
     if unreadable:
         stop(f"{len(unreadable)} values could not be opened; see: nightlatch check", BROKEN)
 
@@ -402,6 +477,6 @@ async def check(house: House) -> None:
 for _group in (
     members.group, mail.group, numbers.group, portfolios.group, portfolios.wabas,
     apps.group, system_users.group, tokens.group, webhooks.group, cloud_numbers.group, vault.group,
-    doctor.command,
+    doctor.command, move.command,
 ):  # fmt: skip
     cli.add_command(_group)

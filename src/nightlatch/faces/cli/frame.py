@@ -15,15 +15,16 @@ import click
 from nightlatch.domain.errors import Refusal
 from nightlatch.faces.cli import words
 from nightlatch.faces.cli.demo import Stage
-from nightlatch.faces.cli.house import House
+from nightlatch.faces.cli.house import House, Moved
 from nightlatch.faces.exports import Format
-from nightlatch.settings import SettingRefused, load
+from nightlatch.settings import SettingRefused, Settings, load
 from nightlatch.usecases.portfolios import find_portfolio
 
 T = TypeVar("T")
 FC = TypeVar("FC", bound=Callable[..., Any])
 REFUSED, BROKEN = 1, 3
 DATA_HELP = "The data folder; also NIGHTLATCH_DATA. Default: nightlatch-data."
+DATABASE_HELP = "postgresql://user@host/name, without a password; also NIGHTLATCH_DATABASE."
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
@@ -38,6 +39,10 @@ class Parts:
     configure_logs: Callable[[str, str], None]
     start_refused: type[Exception]
     throw_away: Callable[[], AbstractAsyncContextManager[Stage]]
+    migrate: Callable[[Settings], Coroutine[Any, Any, int]]
+    serve_many: Callable[..., Awaitable[None]]
+    move: Callable[..., Coroutine[Any, Any, Moved]]
+    give_up: Callable[[Settings, str], Coroutine[Any, Any, Moved]]
 
 
 def stop(message: str, code: int = REFUSED) -> NoReturn:

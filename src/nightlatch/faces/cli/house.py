@@ -22,6 +22,26 @@ class Key(Protocol):
     def writes(self) -> bool:
         """Whether new values are sealed with it."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether it will be, from the next rotation on."""
+
+
+class Moved(Protocol):
+    """How a move between databases ended."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def rows(self) -> int:
+        """0 when all was moved before."""
+
+    @property
+    def fault(self) -> str:
+        """The row that is not the same on both sides, and what to do; empty when all are."""
+
 
 class House(Protocol):
     """An open data folder."""
@@ -47,7 +67,15 @@ class House(Protocol):
     async def key_list(self) -> Sequence[tuple[Key, int]]:
         """Each key, and how many stored values it seals."""
 
+    def add_key(self) -> str:
+        """A new key that only opens until the next rotation; its kid."""
+
+    async def drop_old_keys(self, progress: Progress) -> tuple[int, list[SealedValue]]:
+        """Forget the keys before the one that writes; how many values were sealed anew before
+        that, and the unreadable ones."""
+
     async def rotate(
         self, progress: Progress, *, drop_old: bool
     ) -> tuple[str, int, list[SealedValue]]:
-        """A new key; its kid, how many values were sealed anew, and the unreadable ones."""
+        """Write with the next key; its kid, how many values were sealed anew, and the unreadable
+        ones."""

@@ -40,6 +40,8 @@ from nightlatch.faces.onprem.wire import (
     read_body,
     read_fields,
 )
+from nightlatch.faces.readiness import PATH as READYZ
+from nightlatch.faces.readiness import Readiness
 from nightlatch.logs import frames
 from nightlatch.ports import World
 from nightlatch.usecases import clients
@@ -56,10 +58,13 @@ Responder = Callable[..., Coroutine[Any, Any, None]]
 class OnPremises:
     """Mounts the routes on a Falcon application."""
 
-    def __init__(self, world: World, metrics: Metrics, origin: str, api_key: str) -> None:
+    def __init__(
+        self, world: World, metrics: Metrics, origin: str, api_key: str, readiness: Readiness
+    ) -> None:
         self._world = world
         self._origin = origin
         self._api_key = api_key.encode()
+        self._readiness = readiness
         self._routes = served(metrics)
         self._log = structlog.get_logger()
 
@@ -73,6 +78,7 @@ class OnPremises:
             app.add_route(f"/v1{path}", self._resource(responders))
         app.add_route("/metrics", self._resource(paths["/metrics"]))
         app.add_route("/livez", self._resource({"GET": self._alive}))
+        app.add_route(READYZ, self._resource({"GET": self._ready}))
         app.add_route("/openapi.json", self._resource({"GET": self._openapi}))
         app.add_route("/docs/errors/{code:int}", self._resource({"GET": self._error_page}))
         app.add_sink(self._refusing(PathUnknown()), "/")
@@ -204,6 +210,15 @@ class OnPremises:
         note_of(req.scope).route = "GET_livez"
         resp.data = _ALIVE
         resp.content_type = _JSON
+
+    async def _ready(self, req: Request, resp: Response, **_: Any) -> None:
+        """Whether this node should be sent requests, and what stands in the way."""
+        note_of(req.scope).route = "GET_readyz"
+        resp.status_code, resp.data, headers = await self._readiness.answer()
+        resp.content_type = _JSON
+        resp.set_header("Cache-Control", "no-store")
+        for name, value in headers:
+            resp.set_header(name, value)
 
     async def _openapi(self, req: Request, resp: Response, **_: Any) -> None:
         note_of(req.scope).route = "GET_openapi"

@@ -16,6 +16,7 @@ def metrics_of(metrics: Metrics) -> Handler:
 
     async def show(call: Call) -> Answer:
         wanted = call.query.get("format", "json")
+        await metrics.read()
         if wanted == "prometheus":
             return Answer(200, {}, text=metrics.as_text())
         if wanted != "json":
