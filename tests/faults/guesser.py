@@ -26,8 +26,10 @@ async def _ask(
     try:
         answer = await asyncio.wait_for(reader.read(), _SECONDS)
         head, _, rest = answer.partition(b"\r\n\r\n")
-        error = json.loads(rest).get("errors", [{}])[0]
-        return [int(head.split(b" ")[1]), error.get("code"), error.get("details", "")]
+        body = json.loads(rest)
+        error = body.get("error") or body.get("errors", [{}])[0]  # of the Graph, or of /v1
+        details = error.get("details") or error.get("message", "")
+        return [int(head.split(b" ")[1]), error.get("code"), details]
     except (OSError, ValueError, IndexError, TimeoutError) as cut:
         return [0, None, repr(cut)]
     finally:

@@ -6,11 +6,11 @@ without a whole answer has an unknown outcome: any number of its steps may have
 been kept, in their order.
 """
 
-import asyncio
 import hashlib
 import random
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -182,6 +182,8 @@ class Owner(Person):
     register: dict[str, str] = field(default_factory=dict)
     number: str = ""
     data: Path = Path()
+    database: Callable[[], Awaitable[sqlite3.Connection]] = field(kw_only=True)
+    """What is stored, as SQLite."""
     sent: int = 0
     changes: int = 0
     """Acknowledged changes of what is stored."""
@@ -276,7 +278,7 @@ class Owner(Person):
         )
         if reply is None or reply.status != 202:
             return
-        digits = await asyncio.to_thread(self._code)
+        digits = await self._code()
         if digits is None:
             return
         over = ((self.number, "number.registered"), (self.number, "number.taken_over"))
@@ -288,18 +290,15 @@ class Owner(Person):
             replace(self.state, holder=other),
         )
 
-    def _code(self) -> str | None:
+    async def _code(self) -> str | None:
         """The newest code in the database, opened with the key ring: where it waits or arrived."""
-        database = sqlite3.connect(self.data / "nightlatch.db")
-        try:
-            id_ = self.number.partition(":")[2]
+        id_ = self.number.partition(":")[2]
+        with closing(await self.database()) as database:
             found = database.execute(
                 "SELECT sealed, expires_at FROM outbox WHERE number = ?1 UNION ALL"
                 " SELECT sealed, expires_at FROM handset WHERE number = ?1 ORDER BY 2 DESC LIMIT 1",
                 (int(id_),),
             ).fetchone()
-        finally:
-            database.close()
         if found is None:
             return None
         return KeyRing(self.data / "keyring.json").unseal(found[0], bound_to("code", id_)).decode()

@@ -127,6 +127,18 @@ class ReplyBeforeCommit:
                 self._ahead.clear()
 
 
+def comparing_nothing(store: Any) -> Any:
+    """PostgreSQL's store, which writes what it made of a row, whatever the row says by then.
+
+    The trail's own key is a second wall, for two events cannot have one place; it is down, too.
+    """
+    from tests.contracts.broken_postgres import ComparesNothing, _Rewording
+
+    trail = "= l.id), days"
+    without_wall = trail.replace("id)", "id ON CONFLICT DO NOTHING)")
+    return ComparesNothing(_Rewording(store._connections, trail, without_wall), store._audit_key)
+
+
 class Hanging:
     """A store that stops for ever before or after the nth change of a number, and says so."""
 
@@ -173,7 +185,11 @@ class LoudCloud:
 
 
 BROKEN_CLOUDS = {"loud-cloud": LoudCloud}
-BROKEN_STORES = {"check-then-count": CheckThenCount, "reply-before-commit": ReplyBeforeCommit}
+BROKEN_STORES: dict[str, Any] = {
+    "check-then-count": CheckThenCount,
+    "reply-before-commit": ReplyBeforeCommit,
+    "compares-nothing": comparing_nothing,
+}
 BROKEN_CLOCKS = {"wall-clock": WallClock}
 
 
@@ -207,7 +223,7 @@ async def run(chosen: argparse.Namespace) -> None:
         if not chosen.share:
             await set_up(house)
         if chosen.broken in BROKEN_STORES:
-            broken: Any = BROKEN_STORES[chosen.broken]
+            broken = BROKEN_STORES[chosen.broken]
             house.world = replace(house.world, store=broken(house.store))
         if chosen.broken in BROKEN_CLOUDS:
             cloud: Any = BROKEN_CLOUDS[chosen.broken]()

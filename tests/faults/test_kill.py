@@ -16,7 +16,8 @@ import pytest
 
 from nightlatch.adapters.hashing import CHEAP, Argon2Pool
 from nightlatch.adapters.keyring import KeyRing
-from nightlatch.adapters.sqlite.rows import link_from_row
+from nightlatch.adapters.sql.rows import link_from_row
+from nightlatch.bootstrap import House
 from nightlatch.domain.audit import first_break
 from nightlatch.domain.codes import Method
 from nightlatch.ports import bound_to
@@ -81,10 +82,14 @@ class Village:
         while person.free_of_doubt:
             await person.act(chance)  # type: ignore[attr-defined]  # owners and thieves both do
 
+    async def database(self) -> sqlite3.Connection:
+        """What is stored."""
+        return sqlite3.connect(self.data / "nightlatch.db")
+
     async def odd(self) -> list[str]:
         """Everything in the data folder that the answers do not allow; explains all deeds."""
         ring = KeyRing(self.data / "keyring.json")
-        with closing(sqlite3.connect(self.data / "nightlatch.db")) as database:
+        with closing(await self.database()) as database:
             found = [
                 f"integrity: {text}"
                 for (text,) in database.execute("PRAGMA integrity_check")
@@ -240,52 +245,58 @@ def _broken_chains(database: sqlite3.Connection, key: bytes) -> list[str]:
     return found
 
 
+async def settle(house: House, village: Village, count: int) -> None:
+    """*count* registered numbers, everybody with a changed password."""
+    for n in range(count):
+        e164 = f"+1631555200{n}"
+        waba = await house.first_waba()
+        number = await numbers.add_number(house.world, waba, e164, "1", f"Shop {n}")
+        cert = numbers.certificate(house.world, await numbers.find_number(house.world, e164))
+        names = [f"owner-{n}", f"spare-{n}", f"thief-{n}"]
+        apis = {name: Api(0, f"/clients/{name}/v1", OWNER.password) for name in names}
+        for name in names:
+            await clients.add_client(house.world, name)
+            await clients.log_in(house.world, name, "admin", "secret", OWNER.password)
+        register: dict[str, Any] = {
+            "cc": "1", "phone_number": e164[2:], "method": "sms", "cert": cert,
+        }  # fmt: skip
+        admin = await house.store.user(names[0], "admin")
+        assert admin is not None
+        await registration.request_code(house.world, admin, e164, Method.SMS, cert, None)
+        await codes.deliver(house.world, house.sender)
+        (message,) = await codes.handset(house.world, e164)
+        await registration.enter_code(house.world, admin, message.code)
+        subject = f"number:{number.id}"
+        village.owners.append(
+            Owner(
+                {name: apis[name] for name in names[:2]},
+                (subject, f"client:{names[0]}", f"client:{names[1]}"),
+                state=State(names[0], shards=((names[0], 1), (names[1], 1))),
+                register=register,
+                number=subject,
+                data=village.data,
+                database=village.database,
+            )
+        )
+        village.thieves.append(
+            Thief(
+                {names[2]: apis[names[2]]},
+                (subject, f"client:{names[2]}"),
+                register=register,
+                number=subject,
+            )
+        )
+    for person in village.people:
+        for chain in person.chains:
+            links = [link async for link in house.store.audit(chain)]
+            person.read[chain] = sum(link.event.by in person.names for link in links)
+
+
 async def _found(data: Path, clock: ClockFile, *broken: str) -> Village:
-    """Numbers registered, everybody with a changed password, nobody serving yet."""
+    """A village that nobody serves yet."""
     village = Village(data, clock, broken)
     async with a_house(data) as house:
-        for n in range(HOUSEHOLDS):
-            e164 = f"+1631555200{n}"
-            waba = await house.first_waba()
-            number = await numbers.add_number(house.world, waba, e164, "1", f"Shop {n}")
-            cert = numbers.certificate(house.world, await numbers.find_number(house.world, e164))
-            names = [f"owner-{n}", f"spare-{n}", f"thief-{n}"]
-            apis = {name: Api(0, f"/clients/{name}/v1", OWNER.password) for name in names}
-            for name in names:
-                await clients.add_client(house.world, name)
-                await clients.log_in(house.world, name, "admin", "secret", OWNER.password)
-            register: dict[str, Any] = {
-                "cc": "1", "phone_number": e164[2:], "method": "sms", "cert": cert,
-            }  # fmt: skip
-            admin = await house.store.user(names[0], "admin")
-            assert admin is not None
-            await registration.request_code(house.world, admin, e164, Method.SMS, cert, None)
-            await codes.deliver(house.world, house.sender)
-            (message,) = await codes.handset(house.world, e164)
-            await registration.enter_code(house.world, admin, message.code)
-            subject = f"number:{number.id}"
-            village.owners.append(
-                Owner(
-                    {name: apis[name] for name in names[:2]},
-                    (subject, f"client:{names[0]}", f"client:{names[1]}"),
-                    state=State(names[0], shards=((names[0], 1), (names[1], 1))),
-                    register=register,
-                    number=subject,
-                    data=data,
-                )
-            )
-            village.thieves.append(
-                Thief(
-                    {names[2]: apis[names[2]]},
-                    (subject, f"client:{names[2]}"),
-                    register=register,
-                    number=subject,
-                )
-            )
-        for person in village.people:
-            for chain in person.chains:
-                links = [link async for link in house.store.audit(chain)]
-                person.read[chain] = sum(link.event.by in person.names for link in links)
+        await settle(house, village, HOUSEHOLDS)
     return village
 
 
