@@ -56,21 +56,21 @@ async def gather(path: Path, count: int) -> Crowd:
     async with open_house(Settings(data=path), create=True) as house:
         await set_up(house)
         waba = await house.first_waba()
-        numbers = _numbers(house, waba, count)
+        numbers = make_numbers(house, waba, count)
         while some := list(itertools.islice(numbers, _AT_ONCE)):
-            added = (house.store.add_number(number, (_event(number),)) for number in some)
-            await asyncio.gather(*added)
+            adding = (house.store.add_number(number, (added(number),)) for number in some)
+            await asyncio.gather(*adding)
         portfolio = (await house.store.portfolios())[0].id
         await members.add_member(house.world, portfolio, EMAIL, "Owner", MemberRole.OWNER, PASSWORD)
         begun = await signing_in.sign_in(house.world, EMAIL, PASSWORD, "benchmark")
     return Crowd(path, count, waba, begun.token)
 
 
-def _event(number: Number) -> Event:
+def added(number: Number) -> Event:
     return Event(Kind.NUMBER_ADDED, "operator", number.created_at)
 
 
-def _numbers(house: House, waba: str, count: int) -> Iterator[Number]:
+def make_numbers(house: House, waba: str, count: int) -> Iterator[Number]:
     now = house.clock.now()
     sealed = house.keyring.seal(b"no PIN was ever made of this", "bench")
     for n in range(count):

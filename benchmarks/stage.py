@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http.client import HTTPConnection
@@ -74,15 +74,18 @@ def request(method: str, path: str, token: str = "", body: Any = None) -> str:
     return "\r\n".join([*lines, "", text])
 
 
-async def prepare(path: Path) -> Folder:
-    """Numbers with two-step on: open, waiting for a day, locked. The first client holds one."""
-    async with open_house(Settings(data=path), create=True) as house:
+async def prepare(path: Path, **more: Any) -> Folder:
+    """Numbers with two-step on: open, waiting for a day, locked. The first client holds one.
+
+    *more* are settings.
+    """
+    async with open_house(Settings(data=path, **more), create=True) as house:
         await set_up(house)
         text, _ = await clients.log_in(
             house.world, "main", "admin", "secret", new_password="Bench-Pass-1"
         )
         certificates = {}
-        verifier = await _one_verifier(house)
+        verifier = await one_verifier(house)
         for n in range(OPEN + WAITING + LOCKED):
             e164 = f"+1{_FIRST + n}"
             waba = await house.first_waba()
@@ -107,7 +110,7 @@ async def prepare(path: Path) -> Folder:
     return Folder(path, text, certificates)
 
 
-async def _one_verifier(house: House) -> bytes:
+async def one_verifier(house: House) -> bytes:
     """Of PIN, not sealed yet: one hash for all numbers makes the preparation quick."""
     pool = Argon2Pool(house.keyring, OWASP, 1)
     try:
@@ -133,18 +136,28 @@ class Server:
 
     def resident(self) -> float:
         """MiB of memory it occupies."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1_024
-        raise LookupError("the server is gone")
+        return _resident(self.pid)
+
+    def workers(self) -> dict[int, float]:
+        """MiB of memory of each worker that it started, by process id."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return {int(pid): _resident(int(pid)) for pid in children}
+
+
+def _resident(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1_024
+    raise LookupError("the process is gone")
 
 
 @contextmanager
-def nightlatch(folder: Path) -> Iterator[Server]:
+def nightlatch(folder: Path, *words: str, **environment: str) -> Iterator[Server]:
     """``nightlatch serve`` as in production: JSON logs, here into a file."""
     port = free_port()
     arguments = ["serve", "--data", str(folder), "--port", str(port), "--log-format", "json"]
-    with _serving([sys.executable, "-m", "nightlatch", *arguments], port) as server:
+    command = [sys.executable, "-m", "nightlatch", *arguments, *words]
+    with _serving(command, port, environment) as server:
         yield server
 
 
@@ -157,10 +170,17 @@ def bare_server() -> Iterator[Server]:
 
 
 @contextmanager
-def _serving(command: list[str], port: int) -> Iterator[Server]:
+def _serving(
+    command: list[str], port: int, environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     with tempfile.TemporaryFile() as log:
         began = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            env={**os.environ, **(environment or {})},
+        )
         try:
             _first_answer(process, port)
             yield Server(port, process.pid, time.perf_counter() - began)
