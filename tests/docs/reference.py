@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import click
 
+from nightlatch import logs
 from nightlatch.domain import errors, limits
 from nightlatch.domain.audit import Kind
 from nightlatch.domain.errors import Refusal
@@ -20,7 +21,7 @@ from nightlatch.faces.cli import words
 from nightlatch.faces.cli.commands import BROKEN, REFUSED, cli
 from nightlatch.faces.graph.errors import DOCS
 from nightlatch.faces.graph.openapi import document as graph_document
-from nightlatch.faces.metrics import Metrics
+from nightlatch.faces.metrics import FAMILIES, Across, Family, Metrics, Of
 from nightlatch.faces.onprem.errors import BUG, ELSEWHERE, ROWS, TITLES, Row
 from nightlatch.faces.onprem.openapi import document
 from nightlatch.faces.onprem.routes import EVERY_ROUTE, NOT_SERVED, served
@@ -288,8 +289,9 @@ def exit_codes_page() -> str:
                 (
                     str(BROKEN),
                     (
-                        "Something is broken: `check` or `audit verify` found a fault, `keys rotate` met a value "
-                        "it could not open, or a step of `demo` did not end as it should."
+                        "Something is broken: `check` or `audit verify` found a fault, `keys rotate` or `keys drop-old` met a value "
+                        "it could not open, `move` found a row that is not the same on both sides, or a "
+                        "step of `demo` did not end as it should."
                     ),
                 ),
             ),
@@ -363,6 +365,7 @@ ANSWERS: Final[Mapping[tuple[str, int], Any]] = {
 
 BESIDE: Final[Mapping[str, str]] = {
     "/livez": "200 while the process answers at all; it looks at nothing else.",
+    "/readyz": "200 when the node should be sent requests, 503 with `Retry-After` when not; JSON names each check.",
     "/openapi.json": "The OpenAPI document.",
     "/docs/errors/1005": "The page that `href` leads to, one for each code.",
     "/metrics": "As `/v1/metrics`, with the same tokens.",
@@ -643,6 +646,76 @@ def events_page() -> str:
     )
 
 
+# Metrics and logs
+
+_SUMMED: Final = {
+    Across.SUM: "summed over its processes",
+    Across.LATEST: "as the process that was asked last found it",
+    Across.LEAST: "the least of its processes",
+    Across.MOST: "one for all its processes",
+    Across.NONE: "",
+}
+
+
+def _of_several(family: Family) -> str:
+    return _SUMMED[family.across] if family.kind is Of.GAUGE else "summed over its processes"
+
+
+def _buckets(family: Family) -> str:
+    return ", ".join(f"{bound:g}" for bound in family.buckets)
+
+
+def metrics_page() -> str:
+    blocks = [
+        (
+            "What `/metrics?format=prometheus` and `/v1/metrics` show.\n"
+            "How to read them, and what to be woken by, is in [the guide](../guides/watching.md).\n"
+            "Every label takes its values from the code: none holds a number, a name that somebody chose, or a secret.\n"
+            "Counters only grow, and begin anew with the process.\n"
+            "A histogram has `_bucket`, `_sum` and `_count`; `api_requests_duration_ms` has `_sum` and `_count`.\n"
+            "The names that begin with `web` and `api` are those of the On-Premises web application, in its units.\n"
+            "With several processes (`PROMETHEUS_MULTIPROC_DIR`) one of them answers for all, as the last column says."
+        ),
+        table(
+            ("metric", "kind", "unit", "says", "labels", "of a node with several processes"),
+            (
+                (
+                    code(one.exposed),
+                    one.kind.value,
+                    one.unit,
+                    one.says,
+                    "; ".join(f"`{name}`: {says}" for name, says in one.labels.items()),
+                    _of_several(one),
+                )
+                for one in FAMILIES
+            ),
+        ),
+        "## Buckets",
+        table(
+            ("histogram", "upper bounds"),
+            ((code(one.exposed), _buckets(one)) for one in FAMILIES if one.buckets),
+        ),
+    ]
+    return page("Metrics", *blocks)
+
+
+def logs_page() -> str:
+    return page(
+        "Logs",
+        "One line an event on standard error; with `--log-format json` each is one JSON object.\n"
+        "Every line has `timestamp`, `level` and `event`, and further fields of this list alone.\n"
+        "None of them holds what a client sent: no PIN, code, password, token, phone number or path.",
+        "## Fields",
+        table(("field", "holds"), ((code(name), says) for name, says in logs.FIELDS.items())),
+        "## Events",
+        table(
+            ("event", "level", "means"),
+            ((code(event), code(level), says) for event, (level, says) in logs.EVENTS.items()),
+        ),
+        "A line `library` has the level with which the library logged: `warning` or above.",
+    )
+
+
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "limits.md": limits_page,
     "settings.md": settings_page,
@@ -654,6 +727,8 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "cloud-api.md": graph_reference.cloud_api_page,
     "graph-openapi.json": graph_openapi,
     "events.md": events_page,
+    "metrics.md": metrics_page,
+    "logs.md": logs_page,
 }
 
 
