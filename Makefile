@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 AS_ROOT = $$([ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: run install dev test test-rules test-parts test-faces test-manager test-faults test-end-to-end test-browser chromium check torture bench docs screenshots lock clean
+.PHONY: run install dev test test-rules test-parts test-faces test-manager test-faults test-end-to-end test-browser chromium check alerts torture bench bench-move bench-nodes costs simulate failover nodes docs screenshots lock clean
 
 run: install  ## serve on http://127.0.0.1:9090, data in ./nightlatch-data
 	$(BIN)/nightlatch serve
@@ -27,13 +27,15 @@ test-rules:
 	$(BIN)/coverage run -m pytest tests/domain tests/usecases
 
 test-parts:
-	$(BIN)/pytest tests/contracts tests/adapters tests/docs tests/test_bootstrap.py \
-		tests/test_settings.py tests/test_pytest_plugin.py
+	$(BIN)/pytest tests/contracts tests/adapters tests/docs tests/test_bootstrap.py tests/test_bootstrap_node.py \
+		tests/test_settings.py tests/test_postgres.py tests/test_pytest_plugin.py \
+		tests/test_logs.py tests/test_traces.py tests/watching
 
 test-faces:
 	$(BIN)/pytest tests/faces/cli tests/faces/graph tests/faces/onprem tests/faces/sandbox \
 		tests/faces/test_cloudhooks.py tests/faces/test_door.py tests/faces/test_exports.py \
-		tests/faces/test_faults.py tests/faces/test_sentences.py tests/faces/test_sentences_cloud.py
+		tests/faces/test_faults.py tests/faces/test_metrics.py tests/faces/test_readiness.py \
+		tests/faces/test_sentences.py tests/faces/test_sentences_cloud.py
 
 test-manager:
 	$(BIN)/pytest tests/faces/manager
@@ -56,6 +58,11 @@ chromium:  ## the browser that the tests of the Manager drive, from Debian when 
 		echo "Install it as root, then run make again:  apt-get install chromium" >&2; \
 		exit 1; }
 
+alerts:  ## check the rules of deploy/prometheus with promtool, of Debian's package prometheus
+	promtool check rules deploy/prometheus/alerts.yaml
+	promtool test rules deploy/prometheus/alerts_test.yaml
+	promtool check config --syntax-only deploy/prometheus/prometheus.yaml
+
 torture: dev  ## the long campaigns of tests/faults: 100 rounds of parallel guesses, 200 and 500 kills
 	NIGHTLATCH_ROUNDS=100 NIGHTLATCH_KILLS=200 NIGHTLATCH_BRIDGE_KILLS=500 \
 		$(BIN)/pytest -s tests/faults
@@ -65,6 +72,26 @@ bench: dev  ## every figure of benchmarks/results.md, as ratios
 	$(BIN)/python benchmarks/graph.py
 	$(BIN)/python benchmarks/webhooks.py
 	$(BIN)/python benchmarks/bridge.py
+
+bench-move: dev  ## a million numbers to PostgreSQL and back, killed twice each way; twelve minutes
+	$(BIN)/python benchmarks/move.py
+
+bench-nodes: dev  ## the figures of the first part of benchmarks/many-nodes.md, with PostgreSQL; about half an hour
+	timeout 3000 $(BIN)/python benchmarks/nodes.py
+
+costs: dev  ## what a request and a number cost, into benchmarks/costs.json; two minutes
+	timeout 600 $(BIN)/python benchmarks/costs.py
+
+simulate: dev  ## a hundred million numbers, by those costs
+	$(BIN)/python benchmarks/simulate.py
+
+failover: dev  ## a Patroni cluster under load: its primary killed, frozen, cut off, switched over
+	$(BIN)/python benchmarks/failover.py --control
+	$(BIN)/python benchmarks/failover.py
+	$(BIN)/python benchmarks/failover_nodes.py
+
+nodes: dev  ## four nodes shot for ten minutes, and a database frozen for one, under load; a quarter of an hour
+	$(BIN)/python benchmarks/nodes_campaign.py
 
 docs: dev  ## write the pages of docs/reference that come from the code, and the picture
 	$(BIN)/python -m tests.docs.reference
@@ -80,6 +107,9 @@ lock: dev  ## renew the lock files; no address may get into them
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-annotate --no-emit-index-url --no-emit-find-links --group build --group dev pyproject.toml \
 		-c requirements.txt -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-annotate --no-emit-index-url --no-emit-find-links deploy/patroni/requirements.in \
+		-o deploy/patroni/requirements.txt
 	for folder in tests/end_to_end/clients benchmarks/prism; do (cd $$folder && \
 		$(CURDIR)/$(BIN)/npm install --package-lock-only --ignore-scripts --no-audit --no-fund \
 		--omit-lockfile-registry-resolved --lockfile-version 3 && \

@@ -158,7 +158,7 @@ def app_code(key: str, now: datetime) -> str:
 
 def dump(town: Town) -> dict[str, list[Any]]:
     """Every row of every table, as it is in the file."""
-    with sqlite3.connect(f"file:{town.house.settings.database}?mode=ro", uri=True) as database:
+    with sqlite3.connect(f"file:{town.house.settings.database_file}?mode=ro", uri=True) as database:
         names = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         tables = {
             name: sorted(database.execute(f'SELECT * FROM "{name}"').fetchall(), key=repr)
