@@ -65,7 +65,7 @@ alerts:  ## check the rules of deploy/prometheus with promtool, of Debian's pack
 
 torture: dev  ## the long campaigns of tests/faults: 100 rounds of parallel guesses, 200 and 500 kills
 	NIGHTLATCH_ROUNDS=100 NIGHTLATCH_KILLS=200 NIGHTLATCH_BRIDGE_KILLS=500 \
-		$(BIN)/pytest -s tests/faults
+		$(BIN)/pytest -s -o faulthandler_timeout=7200 tests/faults
 
 bench: dev  ## every figure of benchmarks/results.md, as ratios
 	$(BIN)/python benchmarks/run.py

@@ -198,7 +198,8 @@ async def pgbench(url: str, connections: int) -> float:
         process = await asyncio.create_subprocess_exec(
             programs() / "pgbench", *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        output, errors = await asyncio.wait_for(process.communicate(), 30)
+        async with asyncio.timeout(30):
+            output, errors = await process.communicate()
     told = _TPS.search(output.decode())
     if told is None or process.returncode or b"aborted" in errors:
         raise RuntimeError(f"pgbench: {errors.decode()}")

@@ -171,7 +171,8 @@ async def one_round(folder: Path, url: str, event: str) -> Seen:
     began = time.monotonic()
     doing = asyncio.create_task(ask(folder, event, *([old] if event == "partition" else [])))
     promoted = await promotion(folder, old, began) if event != "crash" else None
-    await asyncio.wait_for(doing, _GIVE_UP)
+    async with asyncio.timeout(_GIVE_UP):
+        await doing
     first = {"at once": await first_after_silence(notes["at once"], began, _GIVE_UP)}
     soon = time.monotonic() - began + _NEVER
     first["straight"] = await first_after_silence(notes["straight"], began, soon)

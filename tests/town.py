@@ -61,7 +61,8 @@ async def send_raw(port: int, raw: bytes, *, timeout: float = 15) -> bytes:
     try:
         writer.write(raw)
         await writer.drain()
-        return await asyncio.wait_for(reader.read(), timeout)
+        async with asyncio.timeout(timeout):
+            return await reader.read()
     finally:
         writer.close()
 

@@ -874,11 +874,7 @@ async def _again_and_again(
 
 
 async def _until_due(due: asyncio.Event) -> None:
-    """Until somebody says that there is something to send, at most _DELIVER_EVERY.
-
-    Not by ``wait_for``: that of Python 3.11 swallows a cancellation which comes at the same
-    moment as the event, and the server would not end.
-    """
+    """Until somebody says that there is something to send, at most _DELIVER_EVERY."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_DELIVER_EVERY):
             await due.wait()

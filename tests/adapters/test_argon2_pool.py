@@ -278,7 +278,8 @@ async def test_however_many_wait_each_is_told_their_own_result(keys: KeyRing, ma
             verifier = await place.make(f"{n:06}", OWNERS)
             return await place.matches(verifier, f"{n:06}" if n % 2 else OWNER.pin, OWNERS)
 
-    told = await asyncio.wait_for(asyncio.gather(*map(check, range(many))), 30)
+    async with asyncio.timeout(30):
+        told = await asyncio.gather(*map(check, range(many)))
 
     pool.close()
     assert told == [bool(n % 2) for n in range(many)]
@@ -295,4 +296,5 @@ async def test_who_waits_when_the_pool_closes_is_told(keys: KeyRing):
     await asyncio.sleep(0)
     await asyncio.to_thread(pool.close)
 
-    assert len(set(await asyncio.wait_for(asyncio.gather(*waiting), 30))) == 3
+    async with asyncio.timeout(30):
+        assert len(set(await asyncio.gather(*waiting))) == 3

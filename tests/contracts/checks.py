@@ -1086,8 +1086,8 @@ async def check_a_locked_storage_is_unavailable_and_works_again_by_itself(make_s
     store = await make_store.with_owner_and_thief()
 
     async with make_store.writers_locked_out():
-        ended = await asyncio.wait_for(
-            outcomes(
+        async with asyncio.timeout(30):
+            ended = await outcomes(
                 [
                     store.update(NUMBER_ID, count_one("owner")),
                     store.add_number(a_number(2), ()),
@@ -1097,9 +1097,7 @@ async def check_a_locked_storage_is_unavailable_and_works_again_by_itself(make_s
                     store.end_session(b"?" * 32),
                     store.tidy(NOON),
                 ]
-            ),
-            30,
-        )
+            )
         seen_meanwhile = await ticket(store)
     await store.update(NUMBER_ID, count_one("owner"))
 

@@ -420,8 +420,8 @@ async def check_while_the_storage_is_locked_letters_and_people_are_unavailable(m
     (posted,) = await post(store, a_mail())
 
     async with make_store.writers_locked_out():
-        ended = await asyncio.wait_for(
-            outcomes(
+        async with asyncio.timeout(30):
+            ended = await outcomes(
                 [
                     store.lease_mail(NOON, NOON + MINUTE, 9),
                     store.update_mail(posted.key, lambda p: p.delivered(NOON)),
@@ -431,9 +431,7 @@ async def check_while_the_storage_is_locked_letters_and_people_are_unavailable(m
                     store.update_sign_ins(b"k" * 32, lambda s: s.pay(NOON)),
                     store.invite(an_invitation(9), (), ()),
                 ]
-            ),
-            30,
-        )
+            )
     (leased,) = await store.lease_mail(NOON, NOON + MINUTE, 9)
 
     assert {type(end) for end in ended} <= {Unavailable, Overloaded}

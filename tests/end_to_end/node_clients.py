@@ -48,7 +48,8 @@ class Clients:
         """What the client's method gives. Raises Thrown."""
         await self._tell({"client": client, "call": call, "with": given})
         assert self._process.stdout is not None
-        line = await asyncio.wait_for(self._process.stdout.readline(), _READ)
+        async with asyncio.timeout(_READ):
+            line = await self._process.stdout.readline()
         answer = json.loads(line)
         if "threw" in answer:
             raise Thrown(answer["threw"])

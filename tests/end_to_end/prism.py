@@ -101,7 +101,8 @@ async def prism(folder: Path, whole: dict[str, Any], waba: str) -> AsyncIterator
         stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL,
     )  # fmt: skip
     try:
-        await asyncio.wait_for(_until_it_listens(port, process), _PATIENCE)
+        async with asyncio.timeout(_PATIENCE):
+            await _until_it_listens(port, process)
         yield f"http://127.0.0.1:{port}"
     finally:
         if process.returncode is None:

@@ -24,7 +24,8 @@ async def _ask(
         + raw
     )
     try:
-        answer = await asyncio.wait_for(reader.read(), _SECONDS)
+        async with asyncio.timeout(_SECONDS):
+            answer = await reader.read()
         head, _, rest = answer.partition(b"\r\n\r\n")
         body = json.loads(rest)
         error = body.get("error") or body.get("errors", [{}])[0]  # of the Graph, or of /v1

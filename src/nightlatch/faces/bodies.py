@@ -25,7 +25,8 @@ async def raw_body(req: Request) -> bytes:
     if len(note.first_chunk) == req.content_length:  # most bodies come with the head
         return note.first_chunk
     try:
-        raw = await asyncio.wait_for(req.stream.read(BODY_BYTES + 1), BODY_SECONDS)
+        async with asyncio.timeout(BODY_SECONDS):
+            raw = await req.stream.read(BODY_BYTES + 1)
     except TimeoutError as error:
         raise RequestMalformed("its body did not arrive in time") from error
     except falcon.HTTPError as error:

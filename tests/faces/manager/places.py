@@ -29,6 +29,13 @@ class Places:
     tokens: dict[str, str]
     """A link that is good, by the page it leads to."""
 
+    async def nothing_is_sent_again(self, office: Office) -> None:
+        """Give up the delivery, should somebody have asked to send it again: nobody takes it."""
+        now = office.world.clock.now()
+        await office.world.store.settle_deliveries(
+            [int(self.parts["delivery"])], lambda d: d.failed("nobody takes it", now), now
+        )
+
     def of(self, route: Route) -> str:
         """The route's address, with everything in it that exists."""
         path = route.path

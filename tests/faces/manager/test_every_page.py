@@ -147,6 +147,7 @@ async def test_each_role_gets_what_its_row_grants_and_nothing_else(office: Offic
             browser = await office.signed_in(person)
             await browser.get("/manager/account")
         await office.at_rest()
+        await places.nothing_is_sent_again(office)
         before = dump(office.town)
         target = places.of(route)
         if route.method == "GET":

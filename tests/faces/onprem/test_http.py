@@ -43,7 +43,8 @@ async def half_sent(town: Town, sent: bytes) -> Reply:
         writer.write(sent)
         await writer.drain()
         writer.write_eof()
-        return parse(await asyncio.wait_for(reader.read(), 15))
+        async with asyncio.timeout(15):
+            return parse(await reader.read())
     finally:
         writer.close()
 

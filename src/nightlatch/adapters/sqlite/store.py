@@ -42,7 +42,7 @@ class SqliteStore(SqlStore):
         self._known_at = b""
         try:
             _create(path)
-            migrating = connect(path)
+            migrating = connect(path, migrating=True)
             try:
                 refuse_moved(str(path), mark_of(migrating))
                 migrate(migrating)

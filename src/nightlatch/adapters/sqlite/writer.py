@@ -24,6 +24,7 @@ SLOTS: Final = 16
 _MOST_WAITING: Final = 10_000
 _MOST_IN_ONE_COMMIT: Final = 256
 _BUSY_MS: Final = 1_500  # another process may hold the file; then 503 before STORE_SECONDS
+_OPENING_MS: Final = 30_000  # others who begin the same file at this moment, on a slow disk
 
 
 class SqliteStep:
@@ -79,10 +80,13 @@ class _Job:
     error: BaseException | None = None
 
 
-def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
-    """Open the database with everything durable. Raises StoreRefused when it is not."""
+def connect(path: Path, *, readonly: bool = False, migrating: bool = False) -> sqlite3.Connection:
+    """Open the database with everything durable. Raises StoreRefused when it is not.
+
+    One that is *migrating* waits for others who do the same.
+    """
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    connection.execute(f"PRAGMA busy_timeout = {_OPENING_MS}")
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA fullfsync = ON")
@@ -96,6 +100,8 @@ def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
             f"{path} cannot be written durably here (journal {mode}, synchronous {level}); "
             "put the data folder on a local disk"
         )
+    if not migrating:
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     return connection
 
 
