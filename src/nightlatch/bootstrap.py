@@ -710,7 +710,8 @@ async def serve(
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
-        await house.store.tidy(house.clock.now())
+        with contextlib.suppress(Unavailable):  # another node or the next start does it
+            await house.store.tidy(house.clock.now())
         await asyncio.to_thread(traces.stop)
 
 
@@ -862,8 +863,10 @@ async def _until_answering(host: str, port: int, serving: "asyncio.Future[Any]")
 async def _again_and_again(
     work: Callable[[House], Awaitable[None]], house: House, log: structlog.stdlib.BoundLogger
 ) -> None:
-    """Upkeep that survives a bad moment of the store."""
-    while True:
+    """Upkeep that survives a bad moment of the store; cancelled, it ends, whoever below takes
+    the cancellation for a failure of its own."""
+    task = asyncio.current_task()
+    while not (task and task.cancelling()):
         try:
             await work(house)
         except Exception as error:  # noqa: BLE001 - logged, and tried again

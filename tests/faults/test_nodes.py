@@ -163,6 +163,26 @@ async def test_while_the_database_is_frozen_everything_is_answered_with_later_an
     assert outage.back().keys() == refused
 
 
+@pytest.mark.parametrize("greeted", [True, False], ids=["that serves", "that just starts"])
+async def test_a_node_ends_when_it_is_told_to_while_the_database_is_frozen(
+    place: Place, server: Postgres, greeted: bool
+):
+    """Nothing of it waits for a server that is silent."""
+    with place.serving(1) as (node,):
+        async with asyncio.timeout(30):
+            while greeted and "Manager at" not in node.out.read_text():
+                await asyncio.sleep(0.01)
+        server.freeze()
+        try:
+            await asyncio.sleep(0.2)
+            code = await asyncio.to_thread(node.stop)
+        finally:
+            server.thaw()
+
+    assert code in ((0,) if greeted else (0, 1))  # a start may have failed by then
+    assert "Traceback" not in node.err.read_text()
+
+
 # Nodes that die
 
 

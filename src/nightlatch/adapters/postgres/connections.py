@@ -124,6 +124,7 @@ class Connections:
         self._url = url
         self.watch = watch
         self._failing = False
+        self._times_failed = 0
 
     @classmethod
     async def open(cls, url: str, most: int, watch: StoreWatch = NOBODY) -> "Connections":
@@ -156,7 +157,12 @@ class Connections:
     async def _begin(self, connection: Any) -> None:
         """Raises StoreRefused."""
         self.opened += 1
-        await _refuse_careless(connection)
+        try:
+            await _refuse_careless(connection)
+        except BaseException as error:
+            if _is_broken(error):
+                connection.terminate()  # the pool would close it, and wait for a silent server
+            raise
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[Any]:
@@ -168,18 +174,20 @@ class Connections:
         try:
             async with asyncio.timeout(STORE_SECONDS):
                 connection = await self._pool.acquire()
+                times_failed, broken = self._times_failed, False
                 self._show()
                 try:
                     yield connection
                 except BaseException as error:
-                    if _is_broken(error):
-                        connection.terminate()
-                    elif not isinstance(error, CANNOT_BE_REACHED):
+                    broken = _is_broken(error)
+                    if not isinstance(error, CANNOT_BE_REACHED) and not broken:
                         self._works()
                     raise
                 else:
                     self._works()
                 finally:
+                    if broken or self._times_failed != times_failed:
+                        connection.terminate()  # one that expired the pool would close, and wait
                     await self._pool.release(connection)
                     self._show()
         except CANNOT_BE_REACHED as error:
@@ -198,6 +206,7 @@ class Connections:
         that was cut off, each would use up the time of a request."""
         if not self._failing:
             self._failing = True
+            self._times_failed += 1
             structlog.get_logger().error("the database fails", error=error)
             await self._pool.expire_connections()
 
@@ -208,7 +217,7 @@ class Connections:
             structlog.get_logger().info("the database is back")
 
     async def apart(self) -> Any:
-        """A connection of its own, without limits of time; to be closed. Raises Unavailable."""
+        """A connection of its own, without limits of time; to be left. Raises Unavailable."""
         try:
             return await connect(self._url)
         except StoreRefused as error:
@@ -216,11 +225,20 @@ class Connections:
 
     async def close(self) -> None:
         """Close them all; those in use are given a moment."""
-        try:
-            async with asyncio.timeout(STORE_SECONDS):
-                await self._pool.close()
-        except TimeoutError:
-            self._pool.terminate()
+        await leave(self._pool)
+
+
+async def leave(connection: Any) -> None:
+    """Close a connection, or a pool of them: in order when the server answers in STORE_SECONDS.
+
+    asyncpg's own limit of time leaves out what it waits for first, the end of a
+    statement that was given up; and a server that is silent ends none.
+    """
+    try:
+        async with asyncio.timeout(STORE_SECONDS):
+            await connection.close()
+    except CANNOT_BE_REACHED:
+        connection.terminate()
 
 
 async def connect(url: str) -> Any:
@@ -239,7 +257,7 @@ async def _reach(url: str, **how: Any) -> Any:
     """
     tries = [asyncio.create_task(asyncpg.connect(one, **how)) for one in each_host(url)]
     waiting = set(tries)
-    best = tries[0]
+    best: asyncio.Task[Any] | None = None
     try:
         while waiting:
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -247,7 +265,7 @@ async def _reach(url: str, **how: Any) -> Any:
                 if one.exception() is None:
                     best = one
                     return one.result()
-        return best.result()  # raises
+        return tries[0].result()  # raises
     finally:
         for one in tries:
             if one is not best:

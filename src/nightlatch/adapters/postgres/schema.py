@@ -3,7 +3,7 @@
 from importlib.resources import files
 from typing import Final
 
-from nightlatch.adapters.postgres.connections import PostgresStep, connect
+from nightlatch.adapters.postgres.connections import PostgresStep, connect, leave
 from nightlatch.adapters.sql.step import Step, StoreRefused
 
 _LOCK: Final = 0x6E6C6174
@@ -54,7 +54,7 @@ async def migrate(url: str) -> int:
                 )
             return len(scripts) - at
     finally:
-        await connection.close()
+        await leave(connection)
 
 
 def refuse_newer(at: int) -> None:

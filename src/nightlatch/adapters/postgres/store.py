@@ -14,6 +14,7 @@ from nightlatch.adapters.postgres.connections import (
     PostgresReader,
     PostgresStep,
     in_transaction,
+    leave,
 )
 from nightlatch.adapters.postgres.durability import QUESTION, durability
 from nightlatch.adapters.postgres.schema import migrations, refuse_newer, schema_of
@@ -91,13 +92,9 @@ class PostgresStore(SqlStore):
         """
         connection = await self._connections.apart()
         try:
-            if wait:
-                await connection.execute("SELECT pg_advisory_lock(hashtext($1))", name)
-                yield True
-            else:
-                yield await connection.fetchval("SELECT pg_try_advisory_lock(hashtext($1))", name)
+            yield await _locked(connection, name, wait=wait)
         finally:
-            await connection.close(timeout=STORE_SECONDS)
+            await leave(connection)
 
     async def kids_in_use(self) -> dict[str, int]:
         """Reads every sealed value, however long it takes: seconds for ten million."""
@@ -107,7 +104,7 @@ class PostgresStore(SqlStore):
         except CANNOT_BE_REACHED as error:
             raise Unavailable from error
         finally:
-            await connection.close(timeout=STORE_SECONDS)
+            await leave(connection)
 
     async def faults(self) -> list[str]:
         """What does not fit together."""
@@ -214,6 +211,18 @@ def _looked_at(reading: "asyncio.Task[Any]") -> None:
     """Nobody may be left to look at what it failed with."""
     if not reading.cancelled():
         reading.exception()
+
+
+async def _locked(connection: Any, name: str, *, wait: bool) -> bool:
+    """Whether *connection* has the lock of that *name* from now on. Raises Unavailable."""
+    try:
+        if not wait:
+            query = "SELECT pg_try_advisory_lock(hashtext($1))"
+            return bool(await connection.fetchval(query, name, timeout=STORE_SECONDS))
+        await connection.execute("SELECT pg_advisory_lock(hashtext($1))", name)
+    except CANNOT_BE_REACHED as error:
+        raise Unavailable from error
+    return True
 
 
 def _any_slot() -> int:
