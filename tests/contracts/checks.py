@@ -358,13 +358,11 @@ async def check_parallel_take_overs_leave_one_holder_and_every_client_one_number
     await store.add_number(a_number(2), ())
     stores, clients = (store, other), (OWNER.client, THIEF.client)
 
-    await asyncio.gather(
-        *(
-            stores[n % 2].take_over(
-                a_number(1 + n // 2 % 2).id, clients[n % 2], register(clients[n % 2]), release
-            )
-            for n in range(60)
+    await make_store.at_once(
+        stores[n % 2].take_over(
+            a_number(1 + n // 2 % 2).id, clients[n % 2], register(clients[n % 2]), release
         )
+        for n in range(60)
     )
 
     holders = [number.holder for number in await store.numbers() if number.holder is not None]
@@ -477,8 +475,8 @@ async def check_of_parallel_additions_of_one_number_exactly_one_succeeds(make_st
     event = Event(Kind.NUMBER_ADDED, "operator", NOON)
     same = [replace(a_number(2), id=a_number(10 + n).id) for n in range(40)]
 
-    ended = await outcomes(
-        [(store, other)[n % 2].add_number(number, (event,)) for n, number in enumerate(same)]
+    ended = await make_store.at_once(
+        outcome((store, other)[n % 2].add_number(number, (event,))) for n, number in enumerate(same)
     )
 
     assert sum(end is None for end in ended) == 1
@@ -492,14 +490,13 @@ async def check_of_parallel_additions_of_one_client_or_user_exactly_one_succeeds
     store, other = await make_store.with_owner_and_thief(), await make_store()
     event = Event(Kind.USER_ADDED, "operator", NOON)
 
-    clients = await outcomes(
-        [
-            (store, other)[n % 2].add_client(Client("third", NOON), a_user("third"), ())
-            for n in range(40)
-        ]
+    clients = await make_store.at_once(
+        outcome((store, other)[n % 2].add_client(Client("third", NOON), a_user("third"), ()))
+        for n in range(40)
     )
-    users = await outcomes(
-        [(store, other)[n % 2].add_user(a_user(username="guest-1"), (event,)) for n in range(40)]
+    users = await make_store.at_once(
+        outcome((store, other)[n % 2].add_user(a_user(username="guest-1"), (event,)))
+        for n in range(40)
     )
 
     assert [sum(end is None for end in ended) for ended in (clients, users)] == [1, 1]

@@ -165,7 +165,8 @@ async def check_nobody_ever_reads_a_change_before_its_letter(make_store):
     def grow(member):
         return MemberDecision(replace(member, version=member.version + 1), mails=(a_mail(),))
 
-    writing = asyncio.gather(*(store.update_member(OWNER_ID, grow) for _ in range(100)))
+    changes = (store.update_member(OWNER_ID, grow) for _ in range(100))
+    writing = asyncio.create_task(make_store.at_once(changes))
     while not writing.done():
         found = await reader.member(OWNER_ID)
         posted = len(await reader.mails(None, 9_999))

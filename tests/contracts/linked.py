@@ -625,8 +625,8 @@ async def check_parallel_takings_leave_every_client_one_number(make_store):
     store, other = await with_links(make_store), await make_store()
     clients, ids = (OWNER.client, THIEF.client), (LINKED, SECOND_ID, THIRD_ID)
 
-    await asyncio.gather(
-        *(take((store, other)[n % 2], ids[n % 3], clients[n // 2 % 2]) for n in range(48))
+    await make_store.at_once(
+        take((store, other)[n % 2], ids[n % 3], clients[n // 2 % 2]) for n in range(48)
     )
 
     holders = [(await the(store, id_)).holder for id_ in ids]
@@ -682,8 +682,8 @@ async def check_parallel_lookers_never_get_the_same_number(make_store):
 async def check_what_was_heard_counts_once_however_often_and_by_whom_it_is_told(make_store):
     store, other = await with_links(make_store), await make_store()
 
-    ended = await asyncio.gather(
-        *((store, other)[n % 2].hear(b"one", LINKED, count("x"), NOON) for n in range(30))
+    ended = await make_store.at_once(
+        (store, other)[n % 2].hear(b"one", LINKED, count("x"), NOON) for n in range(30)
     )
     again = await other.hear(b"one", SECOND_ID, count("x"), NOON + DAY)
     unknown = await outcome(store.hear(b"two", a_linked(4).id, count("x"), NOON))

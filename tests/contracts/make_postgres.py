@@ -19,7 +19,7 @@ class MakePostgres(Make[PostgresStore]):
 
     name: ClassVar[str] = "postgres"
     store_class: ClassVar[type[PostgresStore]] = PostgresStore
-    most_at_once: ClassVar[int] = 50
+    most_at_once: ClassVar[int] = 20
     without: ClassVar[dict[str, str]] = {
         "check_one_store_object_serves_several_loops_at_once": (
             "connections belong to the loop that opened them: each loop opens a store of its own"

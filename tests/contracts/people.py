@@ -227,14 +227,14 @@ async def check_of_parallel_joins_by_one_invitation_exactly_one_succeeds(make_st
     store, other = await make_store.with_people(), await make_store()
     await store.invite(an_invitation(10), (), ())
 
-    ended = await outcomes(
-        [
+    ended = await make_store.at_once(
+        outcome(
             (store, other)[n % 2].join(
                 an_invitation(10).hash, a_member(10 + n), a_session(n, member=a_member(10 + n).id),
                 (JOINED,), None, NOON,
             )
-            for n in range(30)
-        ]
+        )
+        for n in range(30)
     )  # fmt: skip
 
     assert sum(end is None for end in ended) == 1, "an invitation was good twice"

@@ -261,7 +261,7 @@ def _with_a_clock_of_its_own(place: Place, server: Postgres) -> str:
     return place.url.replace("postgres@", "elsewhere@")
 
 
-async def test_a_node_with_a_wrong_clock_does_not_start_and_one_that_gets_it_refuses_to_guess(
+async def test_a_node_with_a_wrong_clock_does_not_start_and_one_that_gets_it_refuses_until_it_is_right(
     place: Place, server: Postgres
 ):
     url = _with_a_clock_of_its_own(place, server)
@@ -287,6 +287,11 @@ async def test_a_node_with_a_wrong_clock_does_not_start_and_one_that_gets_it_ref
                 await asyncio.sleep(0.05)
         after = [await guess(node) for node in nodes]
         other = await exchange(nodes[0].port, "GET", "/readyz")
+        await place.ask("UPDATE wrong.skew SET seconds = 1.5")
+        async with asyncio.timeout(30):
+            while (await exchange(nodes[1].port, "GET", "/readyz")).status != 200:
+                await asyncio.sleep(0.05)
+        at_last = await guess(nodes[1])
 
     assert "this machine's clock is +5.0 s off the database's" in refused.err.read_text()
     assert before == [201, 201]
@@ -295,3 +300,4 @@ async def test_a_node_with_a_wrong_clock_does_not_start_and_one_that_gets_it_ref
     assert [reply.status for reply in after] == [201, 503]
     assert after[1].header("Retry-After")
     assert other.status == 200
+    assert at_last.status == 201
